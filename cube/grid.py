@@ -1,0 +1,207 @@
+"""The target grid: which CRS, which pixels, how large they are on the ellipsoid."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox
+from pyproj import Proj
+from pyproj import Transformer as ProjTransformer
+from pyproj.exceptions import CRSError
+
+from cube.errors import PlanError
+
+__all__ = ["cell_area", "check_bbox", "lonlat_bounds", "target_grid", "utm_epsg"]
+
+BBox = tuple[float, float, float, float]
+"""West, south, east, north in degrees; west > east crosses the antimeridian."""
+
+
+def check_bbox(bbox: BBox) -> BBox:
+    """Return `bbox` as floats, or refuse it.
+
+    Raises
+    ------
+    PlanError
+        Not four finite numbers, out of range, or empty.
+
+    Examples
+    --------
+    >>> check_bbox((68, 27, 69, 28))
+    (68.0, 27.0, 69.0, 28.0)
+    """
+    found = ",".join(f"{value:g}" for value in bbox)
+    advice = "give west,south,east,north in degrees, for example 68.07,27.45,68.44,27.70"
+    if len(bbox) != 4 or not all(math.isfinite(value) for value in bbox):
+        raise PlanError(f"bbox {found} is not four finite numbers; {advice}")
+    west, south, east, north = (float(value) for value in bbox)
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):
+        raise PlanError(f"bbox {found} is empty or outside -180..180, -90..90; {advice}")
+    if west == east:
+        raise PlanError(f"bbox {found} has no width; {advice}")
+    return west, south, east, north
+
+
+def utm_epsg(lon: float, lat: float) -> int:
+    """EPSG code of the UTM zone (or polar UPS grid) of a place.
+
+    Zones are the plain six degrees; the exceptions of Norway and Svalbard are not applied, as in
+    most gridded SAR products.
+
+    Examples
+    --------
+    >>> utm_epsg(68.25, 27.6), utm_epsg(-70.0, -20.0)
+    (32642, 32719)
+    """
+    if lat >= 84:
+        return 5041
+    if lat <= -80:
+        return 5042
+    zone = int((lon + 180) // 6) % 60 + 1
+    return (32600 if lat >= 0 else 32700) + zone
+
+
+def target_grid(
+    bbox: BBox, crs: str = "utm", resolution: tuple[float, float] = (10.0, 10.0)
+) -> GeoBox:
+    """Pixel grid that covers `bbox`, its edges on whole multiples of the resolution.
+
+    Parameters
+    ----------
+    bbox : west, south, east, north
+        Degrees; ``west > east`` crosses the antimeridian.
+    crs : str
+        ``"utm"`` (zone of the centre) or anything that PROJ understands.
+    resolution : (y, x)
+        Pixel size in units of the CRS, both positive.
+
+    Raises
+    ------
+    PlanError
+        Empty box, unknown CRS or a resolution that is not positive.
+
+    Examples
+    --------
+    >>> grid = target_grid((68.10, 27.50, 68.15, 27.55))
+    >>> str(grid.crs), grid.resolution.x, grid.affine.c % 10, grid.affine.f % 10
+    ('EPSG:32642', 10.0, 0.0, 0.0)
+    """
+    west, south, east, north = check_bbox(bbox)
+    if min(resolution) <= 0 or not all(math.isfinite(size) for size in resolution):
+        raise PlanError(f"resolution {resolution} is not positive; give metres or Y,X")
+    if east < west:
+        east += 360
+    if crs == "utm":
+        lon = (west + east) / 2
+        crs = f"EPSG:{utm_epsg(lon if lon <= 180 else lon - 360, (south + north) / 2)}"
+    try:
+        target = CRS(crs)
+    except (CRSError, ValueError) as error:
+        raise PlanError(f"unknown CRS {crs!r}: give utm or EPSG:N") from error
+    xmin, ymin, xmax, ymax = _project_bounds(target, west, south, east, north)
+    size_y, size_x = resolution
+    x0, x1 = math.floor(xmin / size_x), math.ceil(xmax / size_x)
+    y0, y1 = math.floor(ymin / size_y), math.ceil(ymax / size_y)
+    return GeoBox.from_bbox(
+        BoundingBox(x0 * size_x, y0 * size_y, x1 * size_x, y1 * size_y, target),
+        shape=(y1 - y0, x1 - x0),
+    )
+
+
+def _project_bounds(
+    crs: CRS, west: float, south: float, east: float, north: float
+) -> tuple[float, float, float, float]:
+    """Bounds in `crs` of a box in degrees, along 21 points an edge (east may exceed 180)."""
+    along = np.linspace(0, 1, 21)
+    lon = np.concatenate([west + (east - west) * along, west + (east - west) * along])
+    lat = np.concatenate([np.full(21, south), np.full(21, north)])
+    lon = np.concatenate([lon, np.full(21, west), np.full(21, east)])
+    lat = np.concatenate([lat, *[south + (north - south) * along] * 2])
+    transformer = ProjTransformer.from_crs("EPSG:4326", crs.proj, always_xy=True)
+    x, y = transformer.transform(lon, lat)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise PlanError(f"{crs} cannot hold the box {west:g},{south:g},{east:g},{north:g}")
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def lonlat_bounds(grid: GeoBox, margin: float = 0.0) -> BBox:
+    """Bounds of `grid` in degrees, grown by `margin` degrees.
+
+    West is in -180..180; east may exceed 180 where the grid crosses the antimeridian, so that
+    ``west < east`` always holds.
+    """
+    height, width = grid.shape
+    along = np.linspace(0, 1, 33)
+    col = np.concatenate([along * width, along * width, np.zeros(33), np.full(33, width)])
+    row = np.concatenate([np.zeros(33), np.full(33, height), along * height, along * height])
+    x, y = grid.affine * (col, row)
+    lon, lat = _to_lonlat(grid)(x, y)
+    if lon.max() - lon.min() > 180:
+        lon = np.where(lon < 0, lon + 360, lon)
+    return (
+        float(lon.min() - margin),
+        float(max(lat.min() - margin, -90)),
+        float(lon.max() + margin),
+        float(min(lat.max() + margin, 90)),
+    )
+
+
+def _to_lonlat(grid: GeoBox) -> Any:
+    return ProjTransformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True).transform
+
+
+def cell_area(grid: GeoBox, rows: slice, cols: slice, step: int = 64) -> NDArray[np.float64]:
+    """Area of every pixel on the WGS 84 ellipsoid, in square metres.
+
+    The areal scale of the projection (Snyder 1987, eq. 4-25, as PROJ computes it) is evaluated
+    on a lattice of `step` pixels and interpolated bilinearly; it varies by 1e-4 over a UTM zone,
+    so the interpolation error is below 1e-7.
+
+    Parameters
+    ----------
+    grid : GeoBox
+    rows, cols : slice
+        Part of the grid, with explicit start and stop.
+
+    Returns
+    -------
+    float64, shape (rows, cols)
+
+    Examples
+    --------
+    >>> grid = target_grid((68.10, 27.50, 68.11, 27.51))
+    >>> area = cell_area(grid, slice(0, 10), slice(0, 10))
+    >>> bool(abs(area.mean() - 100) < 0.1)
+    True
+    """
+    lattice_row = _lattice(rows, step)
+    lattice_col = _lattice(cols, step)
+    col, row = np.meshgrid(lattice_col + 0.5, lattice_row + 0.5)
+    lon, lat = _to_lonlat(grid)(*(grid.affine * (col, row)))
+    size = abs(grid.affine.a * grid.affine.e)
+    if grid.crs.geographic:
+        # PROJ has no areal scale for degrees: dlon dlat times the two radii of curvature.
+        a, e2 = 6378137.0, 0.0066943799901413165
+        s2 = np.sin(np.radians(lat)) ** 2
+        scale = np.cos(np.radians(lat)) * a**2 * (1 - e2) / (1 - e2 * s2) ** 2
+        area = size * math.radians(1) ** 2 * scale
+    else:
+        area = size / Proj(grid.crs.proj).get_factors(lon, lat).areal_scale
+    at_row = np.interp(np.arange(rows.start, rows.stop), lattice_row, np.arange(len(lattice_row)))
+    at_col = np.interp(np.arange(cols.start, cols.stop), lattice_col, np.arange(len(lattice_col)))
+    i, j = at_row.astype(int), at_col.astype(int)
+    i1, j1 = np.minimum(i + 1, len(lattice_row) - 1), np.minimum(j + 1, len(lattice_col) - 1)
+    fy, fx = (at_row - i)[:, None], (at_col - j)[None, :]
+    top = area[i][:, j] * (1 - fx) + area[i][:, j1] * fx
+    bottom = area[i1][:, j] * (1 - fx) + area[i1][:, j1] * fx
+    return np.asarray(top * (1 - fy) + bottom * fy)
+
+
+def _lattice(part: slice, step: int) -> NDArray[np.float64]:
+    """Multiples of `step` that enclose `part`, so that parts agree with the whole."""
+    return np.arange(part.start // step * step, part.stop + step, step, dtype="float64")
