@@ -6,17 +6,25 @@ import math
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import BoundingBox
 from pyproj import Proj
 from pyproj import Transformer as ProjTransformer
 from pyproj.exceptions import CRSError
 
 from cube.errors import PlanError
 
-__all__ = ["cell_area", "check_bbox", "lonlat_bounds", "target_grid", "utm_epsg"]
+__all__ = [
+    "cell_area",
+    "check_bbox",
+    "lonlat_bounds",
+    "pixel_to_map",
+    "target_grid",
+    "to_lonlat",
+    "utm_epsg",
+]
 
 BBox = tuple[float, float, float, float]
 """West, south, east, north in degrees; west > east crosses the antimeridian."""
@@ -107,10 +115,8 @@ def target_grid(
     size_y, size_x = resolution
     x0, x1 = math.floor(xmin / size_x), math.ceil(xmax / size_x)
     y0, y1 = math.floor(ymin / size_y), math.ceil(ymax / size_y)
-    return GeoBox.from_bbox(
-        BoundingBox(x0 * size_x, y0 * size_y, x1 * size_x, y1 * size_y, target),
-        shape=(y1 - y0, x1 - x0),
-    )
+    affine = Affine(size_x, 0.0, x0 * size_x, 0.0, -size_y, y1 * size_y)
+    return GeoBox((y1 - y0, x1 - x0), affine, target)
 
 
 def _project_bounds(
@@ -139,8 +145,7 @@ def lonlat_bounds(grid: GeoBox, margin: float = 0.0) -> BBox:
     along = np.linspace(0, 1, 33)
     col = np.concatenate([along * width, along * width, np.zeros(33), np.full(33, width)])
     row = np.concatenate([np.zeros(33), np.full(33, height), along * height, along * height])
-    x, y = grid.affine * (col, row)
-    lon, lat = _to_lonlat(grid)(x, y)
+    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
     if lon.max() - lon.min() > 180:
         lon = np.where(lon < 0, lon + 360, lon)
     return (
@@ -151,7 +156,17 @@ def lonlat_bounds(grid: GeoBox, margin: float = 0.0) -> BBox:
     )
 
 
-def _to_lonlat(grid: GeoBox) -> Any:
+def pixel_to_map(
+    grid: GeoBox, col: NDArray[np.float64], row: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Map coordinates of pixel coordinates (0.5, 0.5 is the centre of the first pixel)."""
+    affine = grid.affine
+    x = affine.a * col + affine.b * row + affine.c
+    return x, affine.d * col + affine.e * row + affine.f
+
+
+def to_lonlat(grid: GeoBox) -> Any:
+    """Return a function (x, y) -> (lon, lat) in degrees for the CRS of `grid`."""
     return ProjTransformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True).transform
 
 
@@ -182,7 +197,7 @@ def cell_area(grid: GeoBox, rows: slice, cols: slice, step: int = 64) -> NDArray
     lattice_row = _lattice(rows, step)
     lattice_col = _lattice(cols, step)
     col, row = np.meshgrid(lattice_col + 0.5, lattice_row + 0.5)
-    lon, lat = _to_lonlat(grid)(*(grid.affine * (col, row)))
+    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
     size = abs(grid.affine.a * grid.affine.e)
     if grid.crs.geographic:
         # PROJ has no areal scale for degrees: dlon dlat times the two radii of curvature.
