@@ -1,1 +1,1 @@
-""""""
+"""Numbers about the world, each with its source: events, endpoints, presets and grids. No code."""

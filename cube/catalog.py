@@ -1,0 +1,242 @@
+"""TOML files with numbers about the world, checked at the door.
+
+Files are looked up in ``--catalog DIR``, then in ``$CUBE_CATALOG``, then among those shipped; the
+first one that has an id wins, so a user adds or replaces an event without touching the package.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.resources
+import os
+import tomllib
+from datetime import date
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cube.errors import CatalogError, PlanError
+from cube.grid import check_bbox
+
+__all__ = ["Aoi", "Endpoint", "Event", "Preset", "events", "load_endpoint", "load_event", "load_preset"]
+
+Dates = tuple[date, date]
+_Record = TypeVar("_Record", bound=BaseModel)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Aoi(_Frozen):
+    """A named area of an event."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str = ""
+    bbox: tuple[float, float, float, float] = Field(description="west, south, east, north; degrees")
+    source: str = ""
+
+    @field_validator("bbox")
+    @classmethod
+    def _check(cls, value: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        try:
+            return check_bbox(value)
+        except PlanError as error:
+            raise ValueError(str(error)) from error
+
+
+class Event(_Frozen):
+    """One flood, as written in ``events/<id>.toml``.
+
+    ``before`` gives the reference, ``during`` the flood, ``after`` (optional) its recession;
+    dates are UTC days, both inclusive. Paths are relative to the file.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9]+$")
+    title: str
+    country: str = ""
+    simulated: bool = False
+    before: Dates | None = None
+    during: Dates
+    after: Dates | None = None
+    aois: tuple[Aoi, ...] = Field(min_length=1)
+    tracks: tuple[int, ...] = ()
+    references: dict[str, Dates] = {}
+    source: str | None = None
+    dem: str | None = None
+    dem_datum: Literal["egm2008", "egm96", "ellipsoid"] | None = None
+    permanent_water: str | None = None
+    hand: str | None = None
+    sources: tuple[str, ...] = Field(min_length=1)
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Event:
+        for name in ("before", "during", "after"):
+            dates = getattr(self, name)
+            if dates is not None and dates[0] > dates[1]:
+                raise ValueError(f"{name} ends before it begins: {dates[0]} > {dates[1]}")
+        if self.before is not None and self.before[1] >= self.during[0]:
+            raise ValueError(f"before ends on {self.before[1]}, during begins {self.during[0]}")
+        return self
+
+    def aoi(self, name: str | None) -> Aoi:
+        """Return an area by name; the first without one."""
+        if name is None:
+            return self.aois[0]
+        for aoi in self.aois:
+            if aoi.name == name:
+                return aoi
+        known = ", ".join(aoi.name for aoi in self.aois)
+        raise CatalogError(f"event {self.id} has no AOI {name!r}; it has {known}")
+
+
+class Endpoint(_Frozen):
+    """A place where scenes are found."""
+
+    id: str
+    title: str
+    kind: Literal["api", "folder", "simulation"]
+    url: str | None = None
+    trust: Literal["local", "public"]
+    signing: Literal["planetary-computer"] | None = None
+    collections: dict[str, str]
+    dem_datum: Literal["egm2008", "egm96", "ellipsoid"] | None = None
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Preset(_Frozen):
+    """A versioned recipe from product to cube."""
+
+    id: str
+    version: int = Field(ge=1)
+    title: str
+    product: Literal["grd", "rtc", "slc"]
+    backscatter: Literal["gamma0_rtc", "gamma0", "sigma0", "beta0"]
+    crs: str
+    resolution: tuple[float, float]
+    model: str
+    max_slope: float = Field(gt=0, le=90)
+    max_hand: float = Field(gt=0)
+    sources: tuple[str, ...] = Field(min_length=1)
+
+    @property
+    def name(self) -> str:
+        """Name as a cube records it, for example ``flood@1``."""
+        return f"{self.id}@{self.version}"
+
+
+def _roots(folder: str | None) -> list[Traversable]:
+    roots: list[Traversable] = []
+    for name, chosen in (("--catalog", folder), ("$CUBE_CATALOG", os.environ.get("CUBE_CATALOG"))):
+        if chosen:
+            path = Path(chosen)
+            if not path.is_dir():
+                raise CatalogError(f"{name} {chosen}: no such folder")
+            roots.append(path)
+    return [*roots, importlib.resources.files("catalogs")]
+
+
+def _read(path: Traversable | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path}: not valid TOML ({error})") from error
+
+
+def _check(model: type[_Record], values: dict[str, Any], where: object) -> _Record:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the record"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise CatalogError(f"{where}: {key}: {first['msg']}{more}") from error
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+def events(folder: str | None = None) -> dict[str, Event]:
+    """All events of the search path by id, sorted."""
+    found: dict[str, Event] = {}
+    for root in reversed(_roots(folder)):
+        files = root / "events"
+        if not files.is_dir():
+            continue
+        for path in sorted(files.iterdir(), key=lambda entry: entry.name):
+            if path.name.endswith(".toml"):
+                event = _check(Event, _read(path), path)
+                if f"{event.id}.toml" != path.name:
+                    raise CatalogError(f"{path}: holds id {event.id!r}; name the file after it")
+                found[event.id] = event
+    return dict(sorted(found.items()))
+
+
+def load_event(name: str, folder: str | None = None) -> Event:
+    """Event by id, or by the path of its TOML file.
+
+    Raises
+    ------
+    CatalogError
+        Unknown id (near names are offered) or malformed file.
+    """
+    if name.endswith(".toml") or os.sep in name:
+        path = Path(name)
+        if not path.is_file():
+            raise CatalogError(f"{name}: no such event file")
+        event = _check(Event, _read(path), path)
+        base = path.resolve().parent
+        local = {
+            key: str(base / value)
+            for key in ("dem", "permanent_water", "hand")
+            if (value := getattr(event, key)) is not None
+        }
+        return event.model_copy(update=local)
+    known = events(folder)
+    if name not in known:
+        raise CatalogError(f"unknown event {name!r}; {_near(name, list(known))}")
+    return known[name]
+
+
+def _table(folder: str | None, file: str) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for root in reversed(_roots(folder)):
+        path = root / file
+        if path.is_file():
+            merged.update({key: {"id": key, **values} for key, values in _read(path).items()})
+    return merged
+
+
+def load_endpoint(name: str, folder: str | None = None) -> Endpoint:
+    """Endpoint by id.
+
+    Raises
+    ------
+    CatalogError
+        Unknown id or malformed record.
+    """
+    known = _table(folder, "endpoints.toml")
+    if name not in known:
+        raise CatalogError(f"unknown endpoint {name!r}; {_near(name, list(known))}")
+    return _check(Endpoint, known[name], f"endpoints.toml [{name}]")
+
+
+def load_preset(name: str, folder: str | None = None) -> Preset:
+    """Preset by id.
+
+    Raises
+    ------
+    CatalogError
+        Unknown id or malformed record.
+    """
+    known = _table(folder, "presets.toml")
+    if name not in known:
+        raise CatalogError(f"unknown preset {name!r}; {_near(name, list(known))}")
+    return _check(Preset, known[name], f"presets.toml [{name}]")

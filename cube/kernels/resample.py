@@ -1,0 +1,74 @@
+"""Bilinear sampling at absolute coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(nogil=True, cache=True)
+def _bilinear(values, row0, col0, row, col, out):  # type: ignore[no-untyped-def]
+    height, width = values.shape
+    for i in range(row.shape[0]):
+        for j in range(row.shape[1]):
+            y, x = row[i, j], col[i, j]
+            if not (y == y and x == x) or out[i, j] == out[i, j]:
+                continue
+            # floor of the absolute coordinate: the same sample whatever window holds it
+            fy, fx = np.floor(y), np.floor(x)
+            r, c = int(fy) - row0, int(fx) - col0
+            wy, wx = np.float32(y - fy), np.float32(x - fx)
+            if r < 0 or c < 0 or r >= height or c >= width:
+                continue
+            # a neighbour of weight zero may lie outside, or be missing
+            r1 = r + 1 if wy > 0 else r
+            c1 = c + 1 if wx > 0 else c
+            if r1 >= height or c1 >= width:
+                continue
+            top = values[r, c] * (np.float32(1) - wx) + values[r, c1] * wx
+            bottom = values[r1, c] * (np.float32(1) - wx) + values[r1, c1] * wx
+            out[i, j] = top * (np.float32(1) - wy) + bottom * wy
+
+
+def bilinear(
+    values: NDArray[np.float32],
+    origin: tuple[int, int],
+    row: NDArray[np.float64],
+    col: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    """Sample a window bilinearly where `out` is still NaN.
+
+    Parameters
+    ----------
+    values : float32, shape (lines, samples)
+        Window of an image; NaN makes its neighbours NaN.
+    origin : (line, sample)
+        Image coordinates of ``values[0, 0]``.
+    row, col : float64, shape (y, x)
+        Image coordinates to sample; NaN is left alone.
+    out : float32, shape (y, x)
+        Filled in place where it is NaN, so that an earlier slice keeps precedence.
+
+    Examples
+    --------
+    >>> out = np.full((1, 1), np.nan, "float32")
+    >>> window = np.array([[0, 1], [2, 3]], "float32")
+    >>> bilinear(window, (10, 20), np.array([[10.5]]), np.array([[20.5]]), out)
+    >>> float(out[0, 0])
+    1.5
+    """
+    _bilinear(values, origin[0], origin[1], row, col, out)
+
+
+@njit(nogil=True, cache=True)
+def count_floored(values, floor):  # type: ignore[no-untyped-def]
+    """Raise values at or below zero to `floor`, in place; return how many."""
+    flat = values.ravel()
+    count = 0
+    for k in range(flat.size):
+        if flat[k] <= 0:
+            flat[k] = floor
+            count += 1
+    return count

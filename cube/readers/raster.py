@@ -1,0 +1,133 @@
+"""Single-band rasters on the map: what they are, and windows of them in geographic bounds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from cube.errors import SourceError
+
+__all__ = ["Raster", "describe", "identity", "read_window"]
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A raster's grid: path, CRS (2-D), affine transform, shape and no-data value."""
+
+    path: str
+    crs_wkt: str
+    transform: tuple[float, float, float, float, float, float]
+    shape: tuple[int, int]
+    nodata: float | None
+    geographic: bool
+
+    @property
+    def affine(self) -> Affine:
+        """Pixel to map transform."""
+        return Affine(*self.transform)
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Pixel size (y, x) in units of the CRS, positive."""
+        return abs(self.transform[4]), abs(self.transform[0])
+
+    def transformer(self, crs: str) -> Transformer:
+        """Return a transformer from `crs` to this raster's CRS, horizontal only."""
+        return _transformer(crs, self.crs_wkt)
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> Transformer:
+    return Transformer.from_crs(CRS(source), CRS(target), always_xy=True)
+
+
+@lru_cache(maxsize=64)
+def describe(path: str) -> tuple[Raster, str]:
+    """Grid of a raster and the WKT of its CRS as written (which may be compound).
+
+    Raises
+    ------
+    SourceError
+        Missing, unreadable, more than one band, rotated or without CRS.
+    """
+    if not Path(path).exists():
+        raise SourceError(f"{path}: no such file; check the path")
+    try:
+        with rasterio.open(path) as raster:
+            crs, transform, bands = raster.crs, raster.transform, raster.count
+            shape, nodata = raster.shape, raster.nodata
+    except RasterioError as error:
+        raise SourceError(
+            f"{path}: not a readable raster ({str(error).splitlines()[0][:120]})"
+        ) from error
+    if crs is None:
+        raise SourceError(f"{path}: has no CRS; add one, for example with gdal_edit -a_srs")
+    if bands != 1:
+        raise SourceError(f"{path}: has {bands} bands, expected one")
+    if transform.b or transform.d or transform.e > 0:
+        raise SourceError(f"{path}: is rotated or south-up; warp it to a north-up grid first")
+    try:
+        written = CRS.from_wkt(crs.to_wkt())
+        flat = written.to_2d()
+        if flat.is_compound:
+            flat = CRS(flat.sub_crs_list[0])
+    except CRSError as error:
+        raise SourceError(f"{path}: its CRS is not understood ({error})") from error
+    grid = tuple(float(value) for value in tuple(transform)[:6])
+    described = Raster(path, flat.to_wkt(), grid, shape, nodata, flat.is_geographic)
+    return described, written.to_wkt()
+
+
+def read_window(raster: Raster, rows: slice, cols: slice) -> NDArray[Any]:
+    """Pixels of a window, clipped to the raster by the caller.
+
+    Raises
+    ------
+    SourceError
+        The file is damaged or truncated.
+    """
+    window = RasterWindow(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+    try:
+        with rasterio.open(raster.path) as file:
+            return np.asarray(file.read(1, window=window))
+    except RasterioError as error:
+        raise SourceError(
+            f"{raster.path}: cannot read rows {rows.start}..{rows.stop}"
+            f" ({str(error).splitlines()[0][:120]}); the file is damaged"
+        ) from error
+
+
+@lru_cache(maxsize=16)
+def _digest(path: str, size: int, modified: int) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def identity(path: str) -> dict[str, str]:
+    """Name and sha256 of a file: who it is, without where it lies.
+
+    Raises
+    ------
+    SourceError
+        The file does not exist.
+    """
+    try:
+        state = Path(path).stat()
+    except OSError as error:
+        raise SourceError(f"{path}: no such file; check the path") from error
+    return {"name": Path(path).name, "sha256": _digest(path, state.st_size, state.st_mtime_ns)}

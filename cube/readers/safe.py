@@ -1,0 +1,193 @@
+"""SAFE products on disk: folders, zips, and plain folders of either.
+
+Layout: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), section 4; manifest: section 6.2.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from shapely.geometry import Polygon
+from shapely.geometry.base import BaseGeometry
+
+from cube.errors import SourceError
+from cube.readers import xml
+from cube.readers.scene import Files, Scene
+
+__all__ = ["NAME", "extract", "find_products", "open_safe", "order_polarisations", "unpacked_size"]
+
+NAME = re.compile(
+    r"^(?P<platform>S1[A-Z])_(?P<mode>IW|EW|WV|S[1-6])_(?P<product>GRD|SLC|OCN|RAW)[A-Z_]"
+    r"_\d[A-Z]{3}_(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})"
+    r"_(?P<orbit>\d{6})_(?P<datatake>[0-9A-F]{6})(_(?P<crc>[0-9A-F]{4}))?"
+)
+"""Product name (Sentinel-1 Product Specification, section 4.2)."""
+_ANNOTATION = re.compile(r"^(?P<stem>s1[a-z]-[a-z0-9]+-[a-z]{3}-(?P<pol>[hv]{2})-.*)\.xml$")
+_MAX_EXTRACTED = 40 * 2**30  # the largest products hold under 10 GB; more is a zip bomb
+
+
+def order_polarisations(names: list[str]) -> list[str]:
+    """Co-polarised before cross-polarised: vv, vh or hh, hv."""
+    return sorted(names, key=lambda name: (name[0] != name[1], name))
+
+
+def find_products(folder: Path) -> list[Path]:
+    """SAFE folders and zips directly in `folder`, or `folder` itself; sorted by name.
+
+    A zip beside the folder of the same product is left out.
+    """
+    if folder.name.endswith(".SAFE") or folder.suffix == ".zip":
+        return [folder]
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if NAME.match(path.name)
+        and ((path.suffix == ".SAFE" and path.is_dir()) or path.suffix == ".zip")
+    )
+    folders = {path.stem for path in found if path.suffix == ".SAFE"}
+    return [path for path in found if path.suffix == ".SAFE" or _stem(path) not in folders]
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".zip").removesuffix(".SAFE")
+
+
+def extract(archive: Path, scratch: Path) -> Path:
+    """Unpack a zipped product into `scratch`, once, and return its SAFE folder.
+
+    The product appears there by one rename, so that an interrupted run leaves nothing half done.
+
+    Raises
+    ------
+    SourceError
+        Not a zip, damaged, a member that would leave the folder, a link, or absurdly large.
+    """
+    target = scratch / f"{_stem(archive)}.SAFE"
+    if target.is_dir():
+        return target
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(archive) as content:
+            members = [_checked(archive, member) for member in content.infolist()]
+            if sum(member.file_size for member in members) > _MAX_EXTRACTED:
+                raise SourceError(f"{archive}: would unpack to more than {_MAX_EXTRACTED:,} bytes")
+            tops = {PurePosixPath(member.filename).parts[0] for member in members}
+            if len(tops) != 1 or not next(iter(tops)).endswith(".SAFE"):
+                raise SourceError(f"{archive}: holds {sorted(tops)[:3]}, expected one NAME.SAFE")
+            with tempfile.TemporaryDirectory(dir=scratch, prefix=".extract-") as temporary:
+                content.extractall(temporary, members=members)
+                try:
+                    (Path(temporary) / next(iter(tops))).rename(target)
+                except OSError:
+                    if not target.is_dir():  # else another process was faster: the same bytes
+                        raise
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"{archive}: not a readable zip ({error}); download it again") from error
+    except (OSError, EOFError, RuntimeError) as error:
+        raise SourceError(f"{archive}: cannot be unpacked into {scratch} ({error})") from error
+    return target
+
+
+def _checked(archive: Path, member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    name = member.filename
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or os.path.isabs(name):  # noqa: PTH117
+        raise SourceError(f"{archive}: member {name!r} would leave its folder; the zip is refused")
+    if (member.external_attr >> 16) & 0o170000 == 0o120000:
+        raise SourceError(f"{archive}: member {name!r} is a link; the zip is refused")
+    return member
+
+
+def unpacked_size(archive: Path) -> int:
+    """Bytes that a zip unpacks to, without unpacking it."""
+    try:
+        with zipfile.ZipFile(archive) as content:
+            return sum(member.file_size for member in content.infolist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(f"{archive}: not a readable zip ({error}); download it again") from error
+
+
+def open_safe(folder: Path) -> Scene:
+    """Read a SAFE folder's manifest and list the files of each polarisation.
+
+    Raises
+    ------
+    SourceError
+        Manifest missing or malformed, no annotation, or calibration or noise missing.
+    """
+    href = str(folder / "manifest.safe")
+    manifest = xml.parse(href, "XFDU")
+    by_name: dict[str, list[Element]] = {}
+    for element in manifest.iter():
+        by_name.setdefault(xml.local_name(element), []).append(element)
+
+    def value(tag: str) -> str:
+        for element in by_name.get(tag, []):
+            if element.text and element.text.strip():
+                return element.text.strip()
+        raise SourceError(f"{href}: lacks {tag}; the manifest is incomplete")
+
+    platform = f"sentinel-1{value('number').lower()}"
+    return Scene(
+        id=folder.name.removesuffix(".SAFE"),
+        platform=platform,
+        datatake=_integer(value("missionDataTakeID"), href),
+        relative_orbit=_integer(value("relativeOrbitNumber"), href),
+        orbit_direction=value("pass").lower(),
+        mode=value("mode"),
+        product=value("productType"),
+        start=np.datetime64(value("startTime").rstrip("Z"), "us"),
+        stop=np.datetime64(value("stopTime").rstrip("Z"), "us"),
+        footprint=_footprint(value("coordinates"), href),
+        files=tuple(_files(folder)),
+    )
+
+
+def _integer(content: str, href: str) -> int:
+    try:
+        return int(content)
+    except ValueError as error:
+        raise SourceError(f"{href}: {content!r} is not a whole number") from error
+
+
+def _footprint(content: str, href: str) -> BaseGeometry:
+    try:
+        corners = [tuple(map(float, pair.split(","))) for pair in content.split()]
+        lons = [lon for _, lon in corners]
+        if max(lons) - min(lons) > 180:  # across the antimeridian: keep it in one piece
+            corners = [(lat, lon + 360 if lon < 0 else lon) for lat, lon in corners]
+        return Polygon([(lon, lat) for lat, lon in corners])
+    except ValueError as error:
+        raise SourceError(f"{href}: footprint {content[:60]!r} is not lat,lon pairs") from error
+
+
+def _files(folder: Path) -> list[tuple[str, Files]]:
+    annotations = folder / "annotation"
+    found: dict[str, Files] = {}
+    for path in sorted(annotations.glob("*.xml")) if annotations.is_dir() else []:
+        match = _ANNOTATION.match(path.name)
+        if match is None:
+            continue
+        tables = {
+            kind: annotations / "calibration" / f"{kind}-{path.name}"
+            for kind in ("calibration", "noise")
+        }
+        for kind, table in tables.items():
+            if not table.is_file():
+                raise SourceError(
+                    f"{folder.name}: {kind} annotation {table.name} is missing;"
+                    " download the product again"
+                )
+        measurement = folder / "measurement" / f"{match['stem']}.tiff"
+        found[match["pol"]] = Files(
+            str(measurement), str(path), str(tables["calibration"]), str(tables["noise"])
+        )
+    if not found:
+        raise SourceError(f"{folder}: no annotation/*.xml; not a complete SAFE folder")
+    return [(name, found[name]) for name in order_polarisations(list(found))]

@@ -1,0 +1,148 @@
+"""A scene: one product's identity, footprint and files; and the image that its files make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from cube.kernels.radiometry import (
+    BORDER_RUN,
+    BORDER_SAMPLES,
+    Limits,
+    Radiometry,
+    calibrate,
+    first_imaged,
+    noise_power,
+)
+from cube.readers.annotation import Annotation, read_annotation
+from cube.readers.calibration import read_radiometry
+from cube.readers.measurement import Measurement
+from cube.readers.window import Window
+
+__all__ = ["Calibrated", "Files", "Scene", "open_annotation", "open_calibrated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Paths of one polarisation."""
+
+    measurement: str
+    annotation: str
+    calibration: str
+    noise: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One product as a search found it.
+
+    Attributes
+    ----------
+    id : str
+        Product name without extension.
+    platform : str
+        For example ``sentinel-1a``.
+    datatake, relative_orbit : int
+    orbit_direction : str
+        ``ascending`` or ``descending``.
+    mode, product : str
+        For example ``IW`` and ``GRD``.
+    start, stop : datetime64[us]
+        Sensing times.
+    footprint : shapely geometry
+        Degrees.
+    files : tuple of (polarisation, Files)
+        Polarisations in lower case, sorted co-polarised first.
+    """
+
+    id: str
+    platform: str
+    datatake: int
+    relative_orbit: int
+    orbit_direction: str
+    mode: str
+    product: str
+    start: np.datetime64
+    stop: np.datetime64
+    footprint: BaseGeometry
+    files: tuple[tuple[str, Files], ...]
+
+    @property
+    def polarisations(self) -> tuple[str, ...]:
+        """Names of the polarisations."""
+        return tuple(name for name, _ in self.files)
+
+
+class Calibrated:
+    """Calibrated power of one polarisation, read window by window.
+
+    Border noise and samples without data are NaN; values at or below zero are kept.
+    """
+
+    def __init__(self, raw: Measurement, radiometry: Radiometry) -> None:
+        self.raw = raw
+        self.radiometry = radiometry
+        self.shape = raw.shape
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Linear power, float32, shape ``window.shape``."""
+        numbers = self.raw.read(window)
+        limits = self._limits(window)
+        return calibrate(numbers, window.line, window.sample, self.radiometry, limits)
+
+    def _limits(self, window: Window) -> Limits:
+        """Valid extent of the window's lines and samples; looks at the image's edges only.
+
+        A line's limits depend on that line alone (and a column's on that column), so every
+        window that holds it finds the same ones.
+        """
+        lines, samples = self.shape
+        reach = BORDER_SAMPLES + BORDER_RUN
+        huge = np.int64(2**62)
+        first_sample = np.full(window.shape[0], -huge)
+        last_sample = np.full(window.shape[0], huge)
+        first_line = np.full(window.shape[1], -huge)
+        last_line = np.full(window.shape[1], huge)
+        if window.sample < BORDER_SAMPLES:
+            strip = window._replace(sample=0, sample_stop=min(reach, samples))
+            first_sample = self._inwards(strip, lambda block: block)
+        if window.sample_stop > samples - BORDER_SAMPLES:
+            strip = window._replace(sample=max(0, samples - reach), sample_stop=samples)
+            last_sample = samples - 1 - self._inwards(strip, lambda block: block[:, ::-1])
+        if window.line < BORDER_SAMPLES:
+            strip = window._replace(line=0, line_stop=min(reach, lines))
+            first_line = self._inwards(strip, lambda block: block.T)
+        if window.line_stop > lines - BORDER_SAMPLES:
+            strip = window._replace(line=max(0, lines - reach), line_stop=lines)
+            last_line = lines - 1 - self._inwards(strip, lambda block: block.T[:, ::-1])
+        return Limits(first_sample, last_sample, first_line, last_line)
+
+    def _inwards(self, strip: Window, turn) -> NDArray[np.int64]:  # type: ignore[no-untyped-def]
+        """Columns to leave out per row of a strip that `turn` brings edge first."""
+        noise = noise_power(strip.line, strip.sample, strip.shape, self.radiometry)
+        numbers = turn(self.raw.read(strip))
+        return first_imaged(np.ascontiguousarray(numbers), np.ascontiguousarray(turn(noise)))
+
+
+@lru_cache(maxsize=256)
+def open_annotation(href: str) -> Annotation:
+    """Annotation of one polarisation; parsed once per process."""
+    return read_annotation(href)
+
+
+@lru_cache(maxsize=64)
+def open_calibrated(files: Files, backscatter: str) -> Calibrated:
+    """Image of one polarisation; its tables are parsed once per process.
+
+    Raises
+    ------
+    SourceError
+        A file is missing, malformed or does not match the others.
+    """
+    shape = open_annotation(files.annotation).image.shape
+    radiometry = read_radiometry(files.calibration, files.noise, backscatter)
+    return Calibrated(Measurement(files.measurement, shape), radiometry)
