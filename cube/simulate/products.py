@@ -1,0 +1,150 @@
+"""One simulated product of given ground: for training and for tests of readers and geocoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cube.simulate.geometry import image_over
+from cube.simulate.groundmap import ground_map, solve_terrain
+from cube.simulate.luts import calibration_table, noise_power, noise_table, sigma_gain
+from cube.simulate.orbit import Direction, orbit_over
+from cube.simulate.pixels import Target, form_image
+from cube.simulate.product import ProductSpec, SliceTimes, interferometric_swaths, mid_swath_time
+from cube.simulate.safe import write_grd
+
+__all__ = ["simulate_product"]
+
+Floats = NDArray[np.float64]
+
+
+def simulate_product(
+    directory: Path,
+    *,
+    lon: float,
+    lat: float,
+    size: tuple[int, int] = (512, 512),
+    start: np.datetime64 | str = "2022-08-30T01:25:00",
+    orbit_direction: Direction = "descending",
+    incidence: float = 38.0,
+    sigma0: Callable[[Floats, Floats], dict[str, Floats]] | None = None,
+    dem: Callable[[Floats, Floats], Floats] | float = 0.0,
+    targets: Sequence[tuple[float, float, float, float]] = (),
+    seed: int = 0,
+    noise: bool = True,
+    speckle: bool = True,
+    polarisations: tuple[str, ...] = ("VV", "VH"),
+) -> Path:
+    """Write one GRD product of known ground and return its SAFE folder.
+
+    Parameters
+    ----------
+    directory : Path
+        Existing folder.
+    lon, lat : float
+        Centre of the image, degrees.
+    size : (lines, samples)
+    start : datetime64 or str
+        Zero-Doppler time of the centre, UTC.
+    orbit_direction : {"ascending", "descending"}
+    incidence : float
+        Incidence angle at the centre, degrees.
+    sigma0 : callable (lat, lon) -> {polarisation: linear sigma nought}
+        Arrays of one shape, degrees in; constant -10 dB and -17 dB where left out.
+    dem : callable (lat, lon) -> ellipsoidal height in metres, or a constant height
+        The slope does not change sigma nought here: give what the ground should show.
+    targets : sequence of (lon, lat, ellipsoidal height, digital number at the peak)
+        Points placed by the exact solver, whatever the DEM.
+    seed : int
+        Of the speckle.
+    noise, speckle : bool
+        Without noise the noise vectors are 0.
+    polarisations : tuple of str
+
+    Raises
+    ------
+    ValueError
+        The orbit cannot see the place, or the terrain lies over itself.
+    FileExistsError
+        The product is already there.
+    """
+    height = dem if callable(dem) else _constant(dem)
+    centre = float(np.asarray(height(np.array([lat]), np.array([lon])))[0])
+    orbit = orbit_over(
+        lon,
+        lat,
+        time=np.datetime64(start, "us"),
+        direction=orbit_direction,
+        incidence_deg=incidence,
+        height_m=centre,
+    )
+    swaths = interferometric_swaths(orbit, centre)
+    geometry = image_over(
+        orbit,
+        np.array([lat]),
+        np.array([lon]),
+        np.array([centre]),
+        margin_m=0.0,
+        mid_time_s=mid_swath_time(swaths),
+        size=size,
+    )
+    stop = geometry.first_line_s + (geometry.lines - 1) * geometry.line_step_s
+    spec = ProductSpec(
+        geometry,
+        orbit_direction,
+        swaths,
+        height,
+        polarisations,
+        slices=(SliceTimes(geometry.first_line_s - 1.5, stop + 1.5),),
+        noise_scale=1.0 if noise else 0.0,
+    )
+    low, high = _height_bounds(spec)
+    ground = ground_map(geometry, lambda lat, lon: (lon, lat), (low, high))
+    _, u, v = solve_terrain(ground, lambda lon, lat: np.asarray(height(lat, lon)))
+    power = (sigma0 or _uniform)(v, u)
+    points = [
+        Target(*(float(value) for value in geometry.image_position(*_first_three(item))), item[3])
+        for item in targets
+    ]
+    gain = sigma_gain(spec, calibration_table(spec))
+    images = {}
+    for number, name in enumerate(polarisations):
+        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+        images[name] = form_image(
+            np.asarray(np.broadcast_to(power[name], u.shape), "float32"),
+            gain,
+            noise_power(spec, noise_table(spec, name)) if noise else None,
+            generator=stream if speckle else None,
+            targets=points,
+        )
+    return write_grd(directory, spec, images)
+
+
+def _constant(height_m: float) -> Callable[[Floats, Floats], Floats]:
+    return lambda lat, lon: np.full(np.shape(lat), float(height_m))
+
+
+def _uniform(lat: Floats, lon: Floats) -> dict[str, Floats]:
+    """Fields everywhere: -10 dB in co-polarisation, -17 dB in cross-polarisation."""
+    levels = {"VV": 10**-1.0, "HH": 10**-1.0, "VH": 10**-1.7, "HV": 10**-1.7}
+    return {name: np.full(lat.shape, level) for name, level in levels.items()}
+
+
+def _first_three(item: tuple[float, float, float, float]) -> tuple[Floats, Floats, float]:
+    return np.array(item[1]), np.array(item[0]), item[2]
+
+
+def _height_bounds(spec: ProductSpec) -> tuple[float, float]:
+    """Lowest and highest terrain of the image, with some room, for the parabola in height."""
+    geometry = spec.geometry
+    line, col = np.meshgrid(
+        np.linspace(0, geometry.lines - 1, 60),
+        np.linspace(0, geometry.samples - 1, 60),
+        indexing="ij",
+    )
+    lat, lon = geometry.ground_position(line, col, geometry.terrain_height_m)
+    height = np.asarray(spec.height(lat, lon))
+    return float(height.min()) - 20.0, float(height.max()) + 20.0
