@@ -193,7 +193,7 @@ def cell_histogram(
     if second is not None and np.shape(first) != np.shape(second):
         raise ValueError(f"images of shapes {np.shape(first)} and {np.shape(second)}; give one")
     means = cell_mean(first, size)
-    valid = ~np.isnan(means)
+    valid: NDArray[np.bool_] = ~np.isnan(means)
     width = 1
     other = means
     if second is not None:
@@ -210,7 +210,7 @@ def cell_histogram(
 @njit(nogil=True, cache=True)
 def _node(power: np.float32, low: float, step: float, last: int) -> tuple[int, float]:
     """Node at or below a power, and the distance beyond it in nodes; clipped to the table."""
-    place = (10.0 * np.log10(max(power, DARKEST)) - low) / step
+    place = (10.0 * np.log10(max(float(power), DARKEST)) - low) / step
     place = min(max(place, 0.0), float(last))
     node = min(int(place), last - 1)
     return node, place - node

@@ -215,8 +215,8 @@ def reliability(probability: ArrayLike, truth: ArrayLike) -> Reliability:
     sure = np.clip(np.where(t > 0, p, 1 - p), FLOOR, 1.0)
     return Reliability(
         np.bincount(cell, minlength=BINS).astype(np.float64),
-        np.bincount(cell, weights=p, minlength=BINS),
-        np.bincount(cell, weights=t, minlength=BINS),
+        np.bincount(cell, weights=p, minlength=BINS).astype(np.float64),
+        np.bincount(cell, weights=t, minlength=BINS).astype(np.float64),
         float(-np.log(sure).sum()),
         float(((p - t) ** 2).sum()),
     )

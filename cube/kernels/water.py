@@ -1,15 +1,14 @@
 """Open water from one Sentinel-1 image: two-class Bayes on VV and VH, fitted once per scene.
 
-What the classes look like is physics and literature (`WATER`, `LAND`): open water under each wind,
-land under each cover, as normal densities of (VV, VH) in decibels. The scene only says how much of
-each it holds. So the fit is bounded, has one optimum whatever it starts from, and no scene can
-bend a class into something that was never observed.
+What the classes look like is physics and literature (`WATER`, `LAND`): water under each wind, land
+under each cover, as normal densities of (VV, VH) in decibels (the Bayes rule is that of
+Bauer-Marschallinger et al. 2022, without their time series). The scene only says how much of each
+it holds. So the fit is bounded, has one optimum whatever it starts from, and no scene can bend a
+class into something that was never observed.
 
 The ratio VH/VV needs no term of its own: in decibels it is VH - VV, a direction in the plane of
-(VV, VH), and the joint density with its correlation contains it. Rough dry soil and wind-roughened
-water of the same VV differ along that direction.
-
-Averages are linear; decibels appear only as the argument of the densities.
+(VV, VH), and the joint density with its correlation contains it. Averages are linear; decibels
+appear only as the argument of the densities.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from cube.kernels.multilook import box_lookup, cell_histogram
-from cube.kernels.threshold import modes, separate, tiled_threshold
+from cube.kernels.threshold import fit_shares, modes, separate, tiled_threshold
 
 __all__ = ["HALO", "WaterModel", "fit", "histogram", "lookup", "probability"]
 
@@ -33,12 +31,10 @@ Counts = NDArray[np.number]
 HALO = 2
 """Samples that `probability` looks beyond each side of a block: half of its 5x5 box."""
 
-BOX = 2 * HALO + 1
 CELL = 4
-BIN_DB = 0.5
-FINE_DB = 0.25
-VV_DB = (-35.0, 5.0)
-VH_DB = (-40.0, 0.0)
+BIN_DB, FINE_DB = 0.5, 0.25
+VV_DB, VH_DB = (-35.0, 5.0), (-40.0, 0.0)
+N_VV, N_VH = 80, 80
 
 
 class Surface(NamedTuple):
@@ -52,9 +48,9 @@ class Surface(NamedTuple):
     correlation: float
 
 
-def _power_sum(*terms: tuple[float, float]) -> float:
-    """Decibels of a sum of (weight, decibels)."""
-    return float(10 * np.log10(sum(weight * 10 ** (level / 10) for weight, level in terms)))
+def _power_mean(share: float, first: float, second: float) -> float:
+    """Decibels of a linear mixture of two surfaces, `share` of it the first."""
+    return float(10 * np.log10(share * 10 ** (first / 10) + (1 - share) * 10 ** (second / 10)))
 
 
 def _wind(speed: float, share: float) -> Surface:
@@ -67,7 +63,7 @@ def _wind(speed: float, share: float) -> Surface:
     Spread within a scene: local shelter (1.3), the step between two winds (0.7), 20-30 looks of
     speckle (0.9); VH is steadier (0.8) but closer to the noise (1.0).
     """
-    vh = _power_sum((1.0, 0.580 * speed - 35.652), (1.0, -32.0))
+    vh = 10 * float(np.log10(10 ** ((0.580 * speed - 35.652) / 10) + 10**-3.2))
     return Surface(share, -24.5 + 1.15 * speed, vh, 1.8, 1.6, 0.3)
 
 
@@ -78,8 +74,7 @@ def _shallow(share: float) -> Surface:
     flood over land looks like this.
     """
     water = _wind(3.0, 1.0)
-    vv = _power_sum((0.75, water.vv), (0.25, -10.8))
-    vh = _power_sum((0.75, water.vh), (0.25, -17.3))
+    vv, vh = _power_mean(0.75, water.vv, -10.8), _power_mean(0.75, water.vh, -17.3)
     return Surface(share, vv, vh, 2.4, 2.4, 0.7)
 
 
@@ -94,14 +89,11 @@ WATER = (
 """Winds over land: Rayleigh distributed about 3.3 m/s (Archer & Jacobson 2005). A fifth is shallow
 or shore: the 50 m box of a water body 500 m across touches land on 1 - (450 / 500)^2 of it."""
 
-MOST_SHALLOW = 0.5
-"""Largest share of it that a scene may choose: water that is nowhere open is bare ground."""
-
-TEXTURE = 1.6
-"""Spread in dB of (VV + VH) / 2 within one surface: two modes within twice that are its texture."""
-
 OPEN = len(WATER) - 1
 """Number of those that are open water."""
+
+MOST_SHALLOW = 0.5
+"""Largest share of shallow that a scene may choose: water that is nowhere open is bare ground."""
 
 LAND = (
     Surface(0.28, -8.2, -14.0, 1.6, 1.6, 0.7),  # forest
@@ -120,9 +112,7 @@ BARE = 3
 """Index of bare ground in `LAND`."""
 
 SMOOTH = Surface(0.1, -17.5, -24.5, 2.0, 2.0, 0.7)
-"""Smooth dry ground (playa, sand sheet), as a share of bare ground and nowhere else. It is not
-fitted on its own: its density nearly is that of wind-roughened water, and one image cannot tell
-them apart; the flood rule drops what is as dark in the reference."""
+"""Smooth dry ground (playa, sand sheet), as a share of bare ground and nowhere else."""
 
 SCENE_SPREAD = 1.6
 """Spread in dB from scene to scene of a surface that was not fitted: incidence over the swath at
@@ -131,8 +121,8 @@ SCENE_SPREAD = 1.6
 
 GLOBAL_SHARE = 0.03
 """Inland water over land: 2.4 % by Landsat (Pekel et al. 2016), 3.7 % with lakes below its pixel
-(Verpoorter et al. 2014). No scene is believed to hold less: a prior estimated freely goes to zero
-on nearly dry scenes and takes the small ponds with it."""
+(Verpoorter et al. 2014). No scene is believed to hold less: a prior estimated freely (Saerens et
+al. 2002) goes to zero on nearly dry scenes and takes the small ponds with it."""
 
 LARGEST_SHARE = 0.5
 """Beyond this the prior would call land water on its own."""
@@ -142,13 +132,16 @@ CONFIDENCE = 0.1
 are thus far fewer independent witnesses than their number."""
 
 HIDDEN_WATER = 0.05
-"""Share of water that looks like land: emergent plants, jetties, shores within a cell."""
+"""Share of water that looks like land: emergent plants, jetties, banks."""
 
 LOOK_ALIKE = 0.01
-"""Share of land that looks like water: radar shadow, asphalt, smooth sand (O'Grady et al. 2011)."""
+"""Share of land that looks like water: radar shadow, asphalt, smooth fields."""
 
-BLUR_DB = 2.0
-"""A scene may be more uniform than the textbook's surfaces: compared at their own spread."""
+TEXTURE = 1.6
+"""Spread in dB within one surface: two modes closer than twice that are its texture."""
+
+LEAST_CELLS = 200
+"""Cells below which a tile shows modes by chance."""
 
 MISFIT = 0.5
 """Nats per cell by which the densities may miss a scene before they are not of this scene."""
@@ -161,15 +154,12 @@ class WaterModel:
     Attributes
     ----------
     method : str
-        ``"bayes"``: the scene showed water as a mode of its own, and set all shares.
-        ``"dry"``: it showed none; water keeps its usual shares and the global prior.
-        ``"tiled-threshold"``: the densities do not describe this scene (see `fit`), but some of
-        its tiles hold two modes.
+        ``"bayes"``, ``"dry"`` or ``"tiled-threshold"``; see `fit`.
     dual : bool
         Whether VH is used.
     share : float
         Prior probability of water.
-    water, land : float64
+    water, land : floats
         Share of each of `WATER` and `LAND` within its class.
     misfit : float
         Kullback-Leibler divergence of the scene from the fit, nats; NaN without data.
@@ -182,35 +172,40 @@ class WaterModel:
     method: str
     dual: bool
     share: float
-    water: Float64
-    land: Float64
+    water: tuple[float, ...]
+    land: tuple[float, ...]
     misfit: float
     threshold: float = float("nan")
     slope: float = float("nan")
     on_vh: bool = False
 
 
-def _centres(limits: tuple[float, float]) -> Float64:
-    return np.arange(limits[0] + BIN_DB / 2, limits[1], BIN_DB)
+def _axes(dual: bool, step: float, first: float) -> tuple[Float64, Float64 | None]:
+    """Decibels of VV and VH every `step`, from `first` above the lower ends."""
+    vv = np.arange(VV_DB[0] + first, VV_DB[1] + 1e-9, step)
+    return vv, np.arange(VH_DB[0] + first, VH_DB[1] + 1e-9, step) if dual else None
+
+
+def _centres(dual: bool) -> tuple[Float64, Float64 | None]:
+    return _axes(dual, BIN_DB, BIN_DB / 2)
 
 
 def histogram(
     vv: NDArray[np.floating], vh: NDArray[np.floating] | None = None
 ) -> NDArray[np.uint32]:
-    """Count the decibels of 4x4 cell means over fixed bins of 0.5 dB.
+    """Count 4x4 cell means over fixed bins of 0.5 dB.
 
-    Cells are averaged because single samples are mostly speckle; a cell has about the looks of the
-    5x5 box of `probability`. Counts are integers: the histograms of blocks that begin and end on
-    multiples of four add to exactly that of the whole.
+    Single samples are mostly speckle; a cell has about the looks of the box of `probability`.
+    Counts of blocks that begin and end on multiples of four add to exactly those of the whole.
 
     Parameters
     ----------
     vv, vh : float, shape (y, x)
-        Linear power; NaN marks missing. Without `vh` there is one bin of VH.
+        Linear power; NaN marks missing.
 
     Returns
     -------
-    uint32, shape (80, 80) or (80, 1)
+    uint32, shape (80, 80), or (80, 1) without `vh`
         VV from -35 to 5 dB by VH from -40 to 0 dB; what lies beyond counts at the edge. Cells of
         which fewer than half are valid do not count.
 
@@ -224,11 +219,8 @@ def histogram(
     >>> int(histogram(np.full((8, 8), 0.11), np.full((8, 8), 0.011))[50, 40])
     4
     """
-    vv_edges, vh_edges = (
-        10 ** (np.arange(low + BIN_DB, high - BIN_DB / 2, BIN_DB) / 10)
-        for low, high in (VV_DB, VH_DB)
-    )
-    return cell_histogram(vv, vh, vv_edges, vh_edges, CELL)
+    inner = [10 ** ((low + BIN_DB * np.arange(1, N_VV)) / 10) for low, _ in (VV_DB, VH_DB)]
+    return cell_histogram(vv, vh, inner[0], inner[1], CELL)
 
 
 def _densities(
@@ -252,37 +244,8 @@ def _densities(
 
 
 def _shares(surfaces: tuple[Surface, ...]) -> Float64:
-    share = np.array([surface.share for surface in surfaces])
-    return share / share.sum()
-
-
-def _divergence(seen: Float64, fit: Float64) -> float:
-    """Kullback-Leibler divergence in nats of a histogram, blurred by `BLUR_DB`, from its fit."""
-    width = _centres(VH_DB).size if seen.size > _centres(VV_DB).size else 1
-    grid = np.stack([seen, fit / fit.sum()]).reshape(2, -1, width)
-    blur = (0, BLUR_DB / BIN_DB, BLUR_DB / BIN_DB if width > 1 else 0)
-    first, second = np.maximum(gaussian_filter(grid, blur, mode="nearest"), 1e-300)
-    return float((first * np.log(first / second)).sum())
-
-
-def _weigh(counts: Counts, density: Float64, prior: Float64) -> tuple[Float64, float]:
-    """Shares of fixed densities in a histogram, and the divergence that remains (nats).
-
-    Expectation-maximisation of the shares alone, with a Dirichlet prior about `prior` of weight
-    `CONFIDENCE`: concave, so it has one optimum.
-    """
-    seen = counts.astype(np.float64).ravel() / counts.sum()
-    share = prior.copy()
-    for _ in range(500):
-        joint = share[:, None] * density
-        total = np.maximum(joint.sum(axis=0), 1e-300)
-        fresh = ((seen / total) * joint).sum(axis=1)
-        fresh = (fresh / fresh.sum() + CONFIDENCE * prior) / (1 + CONFIDENCE)
-        done = float(np.abs(fresh - share).max()) < 1e-6
-        share = fresh
-        if done:
-            break
-    return share, _divergence(seen, share @ density)
+    total = sum(surface.share for surface in surfaces)
+    return np.array([surface.share / total for surface in surfaces])
 
 
 def _land_densities(vv: Float64, vh: Float64 | None, with_smooth: bool) -> Float64:
@@ -296,66 +259,88 @@ def _land_densities(vv: Float64, vh: Float64 | None, with_smooth: bool) -> Float
 
 
 def _masses(dual: bool, with_smooth: bool) -> tuple[Float64, Float64]:
-    """Probability of each bin of a histogram under each water and land: shape (surface, bin)."""
-    vv, vh = _centres(VV_DB), _centres(VH_DB) if dual else None
+    """Probability of each bin of a histogram under each water and land: (surface, vv, vh or 1)."""
+    vv, vh = _centres(dual)
     area = BIN_DB**2 if dual else BIN_DB
-    water, land = _densities(WATER, vv, vh), _land_densities(vv, vh, with_smooth)
-    return water.reshape(len(WATER), -1) * area, land.reshape(len(LAND), -1) * area
+    return _densities(WATER, vv, vh) * area, _land_densities(vv, vh, with_smooth) * area
 
 
-def _brightness(counts: Counts) -> tuple[Float64, Float64]:
-    """Histograms of (VV + VH) / 2 in dB, or of VV alone, and the centres of their bins.
+def _brightness(grids: NDArray[np.number]) -> tuple[Float64, Float64]:
+    """Sums (…, bin) along equal (VV + VH) / 2 in dB, or of VV alone, and the centres of the bins.
 
-    The sum runs along the direction in which water and land lie apart, and falls on whole bins.
+    That is the direction in which water and land lie apart, and it falls on whole bins.
     """
-    grid = counts.astype(np.float64)
-    if counts.shape[-1] == 1:
-        return grid[..., 0], _centres(VV_DB)
-    vv, vh = _centres(VV_DB), _centres(VH_DB)
-    which = np.add.outer(np.arange(vv.size), np.arange(vh.size)).ravel()
-    flat = grid.reshape(-1, which.size)
-    summed = np.stack([np.bincount(which, weights=row) for row in flat])
+    vv, vh = _centres(grids.shape[-1] > 1)
+    if vh is None:
+        return grids[..., 0].astype(np.float64), vv
+    which = np.add.outer(np.arange(N_VV), np.arange(N_VH)).ravel()
+    flat = grids.reshape(-1, which.size).astype(np.float64)
+    summed = np.array([np.bincount(which, weights=row) for row in flat])
     centres = (vv[0] + vh[0]) / 2 + BIN_DB / 2 * np.arange(summed.shape[1])
-    return summed.reshape(*counts.shape[:-2], -1), centres
-
-
-def _check_counts(counts: Counts, name: str, axes: int) -> None:
-    size, width = _centres(VV_DB).size, _centres(VH_DB).size
-    if counts.ndim != axes or counts.shape[-2:] not in ((size, width), (size, 1)):
-        raise ValueError(
-            f"{name} has shape {counts.shape}; expected the last two axes of `histogram`,"
-            f" ({size}, {width}) or ({size}, 1)"
-        )
+    return summed, centres
 
 
 def _water_modes(counts: Counts, water: Float64, land: Float64) -> NDArray[np.bool_]:
     """Which histograms (…, vv, vh) hold two modes, of water and of land by the textbook."""
     bright, centres = _brightness(counts)
+    classes, _ = _brightness(np.stack([water, land]))
+    odds = np.diff(np.log(classes + 1e-12), axis=0)[0]  # of land against water
     fitted = modes(bright, centres, TEXTURE)
-    dual = counts.shape[-1] > 1
-    size, width = _centres(VV_DB).size, _centres(VH_DB).size if dual else 1
-    wet, dry = (_brightness(part.reshape(size, width) * 1.0)[0] for part in (water, land))
-    odds = np.log(wet + 1e-12) - np.log(dry + 1e-12)
-    apart = (np.interp(fitted.dark, centres, odds) > 0) & (
-        np.interp(fitted.bright, centres, odds) < 0
-    )
-    return np.asarray(separate(fitted) & apart)
+    wet = np.interp(fitted.dark, centres, odds) < 0
+    dry = np.interp(fitted.bright, centres, odds) > 0
+    enough = bright.sum(axis=1) >= LEAST_CELLS
+    return np.asarray(separate(fitted) & wet & dry & enough)
 
 
 def _capped(share: Float64) -> Float64:
     """Shares of `WATER` with no more than `MOST_SHALLOW` of shallow water."""
+    share = share / share.sum()
     shallow = min(float(share[OPEN]), MOST_SHALLOW)
     return np.append(share[:OPEN] * ((1 - shallow) / share[:OPEN].sum()), shallow)
 
 
 def _fallback(tiles: Counts) -> tuple[float, float, bool]:
     """Tiled threshold (dB), log-odds per dB, and whether on VH: the better separated of the two."""
-    cut, slope, apart = tiled_threshold(tiles.sum(axis=2), _centres(VV_DB), TEXTURE)
-    if tiles.shape[2] > 1:
-        other, its_slope, further = tiled_threshold(tiles.sum(axis=1), _centres(VH_DB), TEXTURE)
+    vv, vh = _centres(tiles.shape[2] > 1)
+    cut, slope, apart = tiled_threshold(tiles.sum(axis=2), vv, TEXTURE)
+    if vh is not None:
+        other, its_slope, further = tiled_threshold(tiles.sum(axis=1), vh, TEXTURE)
         if np.isnan(apart) or further > apart:
             return other, its_slope, True
     return cut, slope, False
+
+
+def _checked(scene: Counts, tiles: Counts | None) -> tuple[Counts, Counts]:
+    counts = np.asarray(scene)
+    if counts.shape not in ((N_VV, N_VH), (N_VV, 1)):
+        raise ValueError(
+            f"scene_histogram has shape {counts.shape}; `histogram` gives {(N_VV, N_VH)},"
+            f" or {(N_VV, 1)} without VH"
+        )
+    parts = counts[None] if tiles is None else np.asarray(tiles)
+    if parts.ndim != 3 or parts.shape[1:] != counts.shape:
+        raise ValueError(
+            f"tile_histograms has shape {parts.shape}; expected (tile, *{counts.shape})"
+        )
+    return counts, parts
+
+
+def _bayes(scene: Counts, witness: Counts) -> tuple[float, Float64, Float64]:
+    """Share of water in a scene; of each wind, by a histogram that holds a water mode; of covers.
+
+    The winds are fitted where water is known to be, and only then is the water so described sought
+    in the scene: a lake in one tile is no licence to read all bare ground as shallow water.
+    """
+    water, land = _masses(scene.shape[1] > 1, with_smooth=False)
+    usual, covers = _shares(WATER), _shares(LAND)
+    prior = np.concatenate([GLOBAL_SHARE * usual, (1 - GLOBAL_SHARE) * covers])
+    wet = _capped(
+        fit_shares(witness, np.concatenate([water, land]), prior, CONFIDENCE)[0][: -len(LAND)]
+    )
+    one = np.tensordot(wet, water, axes=1)[None]
+    prior = np.append(GLOBAL_SHARE, (1 - GLOBAL_SHARE) * covers)
+    share, _ = fit_shares(scene, np.concatenate([one, land]), prior, CONFIDENCE)
+    return float(np.clip(share[0], GLOBAL_SHARE, LARGEST_SHARE)), wet, share[1:]
 
 
 def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> WaterModel:
@@ -364,19 +349,17 @@ def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> Water
     Three outcomes, in `WaterModel.method`:
 
     ``"bayes"``
-        The scene, or one of its tiles, holds a separate mode (Ashman's D > 2) where the textbook
-        sees water. Shares of all winds and covers follow by expectation-maximisation. Smooth dry
-        ground is left out of the fit: its density nearly is that of wind-roughened water, a lone
-        image cannot tell them apart, and a mode of its own is far more often water; it stays in
-        `LOOK_ALIKE`, and the flood rule drops what is as dark in the reference.
+        The scene or a tile holds two separate modes, of water and of land by the textbook, or all
+        of the scene looks like open water. All shares are fitted. Smooth dry ground is left out:
+        its density nearly is that of shallow or rough water, one image cannot tell them apart, and
+        a dark mode of its own is far more often water. (The flood rule drops what is as dark in
+        the reference.)
     ``"dry"``
-        No such mode. Only the covers of the land, smooth dry ground among them, are fitted; water
-        keeps its usual winds and the share of the world, so that ponds are found but no mode is
-        invented out of the dark tail of the land.
+        No such mode: only the covers are fitted, smooth ground among them. Water keeps its usual
+        winds and the share of the world, so that ponds are found but no mode is invented.
     ``"tiled-threshold"``
-        The Bayes fit misses the scene by more than `MISFIT` nats per cell (uncalibrated data,
-        another band or polarisation) and tiles with two modes exist: the median of their
-        Kittler-Illingworth thresholds, after Martinis et al. (2009, 2015), in the polarisation
+        Textbook and scene differ by more than `MISFIT` nats (uncalibrated data, another band) and
+        tiles with two modes exist: their median Kittler-Illingworth threshold, in the polarisation
         whose modes lie further apart.
 
     Parameters
@@ -385,10 +368,6 @@ def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> Water
         Of `histogram`, summed over the scene.
     tile_histograms : integer, shape (tile, 80, 80) or (tile, 80, 1), optional
         The same by tile: a flood that is lost in the scene may fill half of a tile.
-
-    Returns
-    -------
-    WaterModel
 
     Raises
     ------
@@ -400,37 +379,37 @@ def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> Water
     >>> fit(histogram(np.full((64, 64), 0.1), np.full((64, 64), 0.02))).method
     'dry'
     """
-    counts = np.asarray(scene_histogram)
-    _check_counts(counts, "scene_histogram", 2)
-    dual = counts.shape[1] > 1
-    tiles = counts[None] if tile_histograms is None else np.asarray(tile_histograms)
-    _check_counts(tiles, "tile_histograms", 3)
-    if tiles.shape[1:] != counts.shape:
-        raise ValueError(f"tile_histograms of {tiles.shape[1:]} bins, scene of {counts.shape}")
-    usual, covers = _shares(WATER), _shares(LAND)
-    if counts.sum() == 0:
-        return WaterModel("dry", dual, GLOBAL_SHARE, usual, covers, float("nan"))
-    water, land = _masses(dual, True)
-    prior = np.concatenate([GLOBAL_SHARE * usual, (1 - GLOBAL_SHARE) * covers])
-    weight, misfit = _weigh(counts, np.concatenate([water, land]), prior)
-    every = np.concatenate([counts[None], tiles])
-    held = _water_modes(every, usual @ water, covers @ land)
-    held[0] |= weight[:OPEN].sum() > LARGEST_SHARE  # one mode, and it is open water
-    method, share = "dry", GLOBAL_SHARE
-    if held.any():
-        method, land = "bayes", _masses(dual, False)[1]
-        seen = every[1:][held[1:]].sum(axis=0) if held[1:].any() else counts
-        wet = _weigh(seen, np.concatenate([water, land]), prior)[0][: usual.size]
-        usual = _capped(wet / wet.sum())
-        prior = np.append(GLOBAL_SHARE, prior[usual.size :])
-        weight = _weigh(counts, np.concatenate([(usual @ water)[None], land]), prior)[0]
-        share, dry = float(np.clip(weight[0], GLOBAL_SHARE, LARGEST_SHARE)), weight[1:]
-    else:
-        dry = _weigh(counts, land, covers)[0]
-    cut, slope, on_vh = _fallback(tiles) if misfit > MISFIT else (np.nan, np.nan, False)
-    if not np.isnan(cut):
-        method = "tiled-threshold"
-    return WaterModel(method, dual, share, usual, dry / dry.sum(), misfit, cut, slope, on_vh)
+    scene, tiles = _checked(scene_histogram, tile_histograms)
+    dual = scene.shape[1] > 1
+    share, wet, dry, misfit = GLOBAL_SHARE, _shares(WATER), _shares(LAND), float("nan")
+    method, cut, slope, on_vh = "dry", float("nan"), float("nan"), False
+    if scene.sum() > 0:
+        water, land = _masses(dual, with_smooth=True)
+        prior = np.concatenate([share * wet, (1 - share) * dry])
+        found, misfit = fit_shares(scene, np.concatenate([water, land]), prior, CONFIDENCE)
+        every = np.concatenate([scene[None], tiles])
+        typical = np.tensordot(wet, water, axes=1), np.tensordot(dry, land, axes=1)
+        held = _water_modes(every, *typical)
+        held[0] |= found[:OPEN].sum() > LARGEST_SHARE  # one mode, and it is open water
+        if held.any():
+            method = "bayes"
+            share, wet, dry = _bayes(
+                scene, tiles[held[1:]].sum(axis=0) if held[1:].any() else scene
+            )
+        else:
+            dry, _ = fit_shares(scene, land, dry, CONFIDENCE)
+        if misfit > MISFIT:
+            cut, slope, on_vh = _fallback(tiles)
+            method = method if np.isnan(cut) else "tiled-threshold"
+    waters, covers = tuple(wet.tolist()), tuple((dry / dry.sum()).tolist())
+    return WaterModel(method, dual, share, waters, covers, misfit, cut, slope, on_vh)
+
+
+def _threshold_table(model: WaterModel, vv: Float64, vh: Float64 | None) -> Float64:
+    nodes = vh[None, :] if model.on_vh and vh is not None else vv[:, None]
+    chance = 1 / (1 + np.exp(-np.clip(model.slope * (nodes - model.threshold), -50, 50)))
+    chance = HIDDEN_WATER + chance * (1 - HIDDEN_WATER - LOOK_ALIKE)
+    return np.broadcast_to(chance, (vv.size, 1 if vh is None else vh.size))
 
 
 def lookup(model: WaterModel) -> Float32:
@@ -441,30 +420,19 @@ def lookup(model: WaterModel) -> Float32:
     What is darker by one factor in VV and VH is no less water: nothing on land is darker than
     smooth water, whatever the wide tails of the normal densities of land say.
 
-    Parameters
-    ----------
-    model : WaterModel
-        Of `fit`.
-
     Returns
     -------
-    float32, shape (161, 161) or (161, 1)
+    float32, shape (161, 161), or (161, 1) without VH
         Nodes from -35 to 5 dB of VV by -40 to 0 dB of VH.
     """
-    vv = np.arange(VV_DB[0], VV_DB[1] + FINE_DB / 2, FINE_DB)
-    vh = np.arange(VH_DB[0], VH_DB[1] + FINE_DB / 2, FINE_DB) if model.dual else None
+    vv, vh = _axes(model.dual, FINE_DB, 0.0)
     if model.method == "tiled-threshold":
-        nodes = vh if model.on_vh and vh is not None else vv
-        odds = np.clip(model.slope * (nodes - model.threshold), -50, 50)
-        line = 1 / (1 + np.exp(-odds))
-        line = line * (1 - HIDDEN_WATER - LOOK_ALIKE) + HIDDEN_WATER
-        table = line[None, :] if model.on_vh else line[:, None]
-        return np.ascontiguousarray(
-            np.broadcast_to(table, (vv.size, 1 if vh is None else vh.size)), dtype=np.float32
-        )
-    unseen = 0.0 if model.method == "bayes" else SCENE_SPREAD
-    water = np.tensordot(model.water, _densities(WATER, vv, vh, unseen), axes=1)
-    land = np.tensordot(model.land, _land_densities(vv, vh, model.method != "bayes"), axes=1)
+        return _threshold_table(model, vv, vh).astype(np.float32)
+    adapted = model.method == "bayes"
+    water = np.tensordot(
+        model.water, _densities(WATER, vv, vh, 0.0 if adapted else SCENE_SPREAD), axes=1
+    )
+    land = np.tensordot(model.land, _land_densities(vv, vh, with_smooth=not adapted), axes=1)
     seen = model.share * ((1 - HIDDEN_WATER) * water + HIDDEN_WATER * land)
     rest = (1 - model.share) * ((1 - LOOK_ALIKE) * land + LOOK_ALIKE * water)
     table = seen / np.maximum(seen + rest, 1e-300)
@@ -500,10 +468,10 @@ def probability(
     Examples
     --------
     >>> model = fit(histogram(np.full((64, 64), 0.1), np.full((64, 64), 0.02)))
-    >>> probability(np.full((1, 2), 0.006), np.array([[0.0012, 0.03]]), model).round(1)
-    array([[0.7, 0. ]], dtype=float32)
+    >>> probability(np.full((1, 1), 0.007), np.full((1, 1), 0.0012), model).round(1)
+    array([[0.7]], dtype=float32)
     """
     if (vh is not None) != model.dual:
         fitted, given = ("VV and VH", "VV alone") if model.dual else ("VV alone", "VV and VH")
         raise ValueError(f"the model was fitted on {fitted} and is asked about {given}")
-    return box_lookup(vv, vh, lookup(model), (VV_DB[0], VH_DB[0]), FINE_DB, BOX)
+    return box_lookup(vv, vh, lookup(model), (VV_DB[0], VH_DB[0]), FINE_DB, 2 * HALO + 1)
