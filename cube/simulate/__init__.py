@@ -2,3 +2,19 @@
 
 Nothing here shares code with the processor: an error of sign or datum in either shows up.
 """
+
+from __future__ import annotations
+
+from cube.simulate.event import SimulatedEvent, simulate_event
+from cube.simulate.product import ProductSpec
+from cube.simulate.products import simulate_product
+from cube.simulate.safe import rewrite_pixels, write_grd
+
+__all__ = [
+    "ProductSpec",
+    "SimulatedEvent",
+    "rewrite_pixels",
+    "simulate_event",
+    "simulate_product",
+    "write_grd",
+]

@@ -13,7 +13,7 @@ S1-TN-MDA-52-7445, Level 1 Detailed Algorithm Definition):
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -217,18 +217,7 @@ class ImageGeometry:
     def with_lines(self, first: int, lines: int) -> ImageGeometry:
         """Part of the image: the same orbit and polynomials, other lines."""
         start = round(self.first_line_s + first * self.line_step_s, 6)
-        return ImageGeometry(
-            self.orbit,
-            start,
-            self.line_step_s,
-            lines,
-            self.samples,
-            self.near_range_m,
-            self.mid_time_s,
-            self.terrain_height_m,
-            self.records,
-            self.range_step_m,
-        )
+        return replace(self, first_line_s=start, lines=lines)
 
     def nearest_record(self, time_s: Floats) -> NDArray[np.intp]:
         """Index of the record nearest to a zero-Doppler time."""

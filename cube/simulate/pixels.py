@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 from scipy.special import gammaincinv, ndtr
 
-from cube.simulate.geometry import ImageGeometry
-
-__all__ = ["Border", "Target", "form_image", "speckle"]
+__all__ = ["Border", "Target", "add_border", "form_image", "speckle"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -146,7 +144,7 @@ def _add_target(power: Singles, target: Target) -> None:
 
 
 def add_border(
-    image: NDArray[np.uint16], border: Border, geometry: ImageGeometry, seed: np.random.SeedSequence
+    image: NDArray[np.uint16], border: Border, seed: np.random.SeedSequence
 ) -> None:
     """Overwrite the strips of border noise, in place.
 
@@ -156,7 +154,7 @@ def add_border(
     lines, samples = image.shape
     # The edge moves in steps where the radar's window start moved, every 200 lines or so.
     steps = generator.integers(-12, 13, size=(2, lines // 200 + 2))
-    step = np.arange(geometry.lines) // 200
+    step = np.arange(lines) // 200
     col = np.arange(samples)
     for side, width in enumerate((border.near, border.far)):
         edge = (width + steps[side, step])[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -101,6 +101,12 @@ class ProductSpec:
     noise_scale: float = 1.0
     """Factor on the noise; 0 for a product without."""
     label: str = "simulated"
+
+    def part(
+        self, geometry: ImageGeometry, number: int, slices: tuple[SliceTimes, ...]
+    ) -> ProductSpec:
+        """One slice of this product's data take."""
+        return replace(self, geometry=geometry, slice_number=number, slices=slices)
 
     def time(self, seconds: float) -> np.datetime64:
         """UTC of a time after the epoch of the orbit, to the microsecond."""

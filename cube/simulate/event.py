@@ -1,0 +1,370 @@
+"""A whole simulated flood: passes on two tracks, DEM, permanent water, truth, STAC catalog."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from scipy.ndimage import map_coordinates
+
+from cube.grid import BBox
+from cube.simulate.catalog import product_item, raster_item, write_catalog
+from cube.simulate.geometry import ImageGeometry, image_over
+from cube.simulate.groundmap import ground_map, solve_terrain
+from cube.simulate.luts import calibration_table, noise_power, noise_table, sigma_gain
+from cube.simulate.orbit import Direction, Orbit, orbit_over
+from cube.simulate.pixels import Border, add_border, form_image
+from cube.simulate.product import ProductSpec, SliceTimes, interferometric_swaths, mid_swath_time
+from cube.simulate.radiometry import GroundState, TrackView, scene_sigma0, view, wet_fraction
+from cube.simulate.safe import write_grd
+from cube.simulate.terrain import write_dem
+from cube.simulate.world import World, build_world, flood_depth
+
+__all__ = ["SimulatedEvent", "simulate_event"]
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+BBOX: BBox = (68.13, 27.45, 68.27, 27.55)
+SMALL_BBOX: BBox = (68.163, 27.482, 68.213, 27.518)
+MARGIN_M = 1500.0
+BEFORE = (date(2022, 6, 1), date(2022, 8, 20))
+DURING = (date(2022, 8, 21), date(2022, 9, 30))
+TITLE = "Simulated flood on a made-up river plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Ground track: its side, time of day and the incidence angle in the middle of the area."""
+
+    relative_orbit: int
+    direction: Direction
+    incidence_deg: float
+
+
+DESCENDING = Track(78, "descending", 36.7)
+ASCENDING = Track(42, "ascending", 40.4)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One overflight and what the ground was like."""
+
+    track: Track
+    time: str
+    absolute_orbit: int
+    stage_m: float = 0.0
+    wind_m_s: float = 4.0
+    soil_db: float = 0.0
+    parts: int = 1
+    border: bool = False
+
+
+PASSES = (
+    Pass(DESCENDING, "2022-07-13T01:25:17.2", 44075, wind_m_s=3.5, soil_db=-0.4),
+    Pass(ASCENDING, "2022-07-22T13:36:40.5", 44214, wind_m_s=4.5, soil_db=-0.2),
+    Pass(DESCENDING, "2022-07-25T01:25:17.9", 44250, wind_m_s=5.0, border=True),
+    Pass(ASCENDING, "2022-08-03T13:36:41.2", 44389, wind_m_s=3.0, soil_db=0.2),
+    Pass(DESCENDING, "2022-08-06T01:25:19.01", 44425, wind_m_s=4.0, soil_db=0.3, parts=2),
+    Pass(ASCENDING, "2022-08-15T13:36:41.9", 44564, wind_m_s=5.5, soil_db=0.4),
+    Pass(DESCENDING, "2022-08-18T01:25:19.3", 44600, wind_m_s=2.5, soil_db=0.5),
+    Pass(DESCENDING, "2022-08-30T01:25:20.0", 44775, stage_m=0.45, wind_m_s=3.0, soil_db=0.9),
+    Pass(DESCENDING, "2022-09-11T01:25:20.3", 44950, stage_m=0.95, wind_m_s=9.5, soil_db=0.8),
+    Pass(ASCENDING, "2022-09-20T13:36:44.1", 45089, stage_m=1.4, wind_m_s=3.5, soil_db=0.6),
+    Pass(DESCENDING, "2022-09-23T01:25:20.6", 45125, stage_m=1.5, wind_m_s=4.0, soil_db=0.7),
+)
+"""In order of time; the last one is the largest flood, the one before the last of the descending
+track is windy enough for water to be as bright as bare soil in VV."""
+
+SMALL_PASSES = (PASSES[0], PASSES[2], PASSES[4], PASSES[10])
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedEvent:
+    """Where the files of a simulated event are."""
+
+    directory: Path
+    bbox: BBox
+    catalog: Path
+    event: Path
+    dem: Path
+    permanent_water: Path
+    truth: Path
+    products: tuple[Path, ...]
+    """SAFE folders in order of time."""
+
+
+def simulate_event(directory: Path, *, seed: int = 0, small: bool = False) -> SimulatedEvent:
+    """Simulate a flood and write it as a folder.
+
+    The folder is built beside its place and renamed when it is complete: a run that is stopped
+    leaves nothing under that name.
+
+    Parameters
+    ----------
+    directory : Path
+        New folder; its parent must exist.
+    seed : int
+        Of landscape, speckle and weather. The same seed gives the same pixels.
+    small : bool
+        5 by 4 km and four passes of one track, for tests.
+
+    Returns
+    -------
+    SimulatedEvent
+
+    Raises
+    ------
+    FileExistsError
+        `directory` is already there.
+    FileNotFoundError
+        Its parent is not.
+    """
+    if directory.exists():
+        raise FileExistsError(f"{directory} is already there; remove it or choose another name")
+    part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        names = _build(part, seed, small=small)
+        part.chmod(0o755)
+        part.rename(directory)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return SimulatedEvent(
+        directory,
+        SMALL_BBOX if small else BBOX,
+        directory / "catalog.json",
+        directory / "event.toml",
+        directory / "dem.tif",
+        directory / "permanent_water.tif",
+        directory / "truth.tif",
+        tuple(directory / "safe" / name for name in names),
+    )
+
+
+def _build(directory: Path, seed: int, *, small: bool) -> list[str]:
+    """Write everything into an empty folder and return the names of the products."""
+    bbox, passes = (SMALL_BBOX, SMALL_PASSES) if small else (BBOX, PASSES)
+    world = build_world(bbox, seed, dem_margin_deg=0.06 if small else 0.21)
+    (directory / "safe").mkdir()
+    views: dict[Track, TrackView] = {}
+    items, names = [], []
+    for number, item in enumerate(passes):
+        if item.track not in views:
+            views[item.track] = view(world, _orbit(item.track, item.time, bbox), seed)
+        simulator = PassSimulator(world, bbox, views[item.track], item, number, seed)
+        for spec, safe in simulator.write(directory / "safe"):
+            items.append(product_item(spec, safe))
+            names.append(safe.name)
+    write_dem(directory / "dem.tif", world.terrain)
+    _write_map(
+        directory / "permanent_water.tif", world.grid, world.permanent, "permanent water, 0 or 1"
+    )
+    _write_map(
+        directory / "truth.tif",
+        world.target,
+        truth(world, max(passes, key=lambda item: item.time)),
+        "simulated: 0 dry, 1 permanent water, 2 flood",
+    )
+    (directory / "event.toml").write_text(_event_text(bbox, seed))
+    day = np.datetime64(BEFORE[0], "us")
+    collections = {
+        "sentinel-1-grd": items,
+        "dem": [raster_item("dem", directory / "dem.tif", day)],
+        "permanent-water": [
+            raster_item("permanent-water", directory / "permanent_water.tif", day)
+        ],
+    }
+    write_catalog(directory, TITLE, collections)
+    return names
+
+
+def _orbit(track: Track, time: str, bbox: BBox, tube_deg: float = 0.0) -> Orbit:
+    west, south, east, north = bbox
+    return orbit_over(
+        (west + east) / 2,
+        (south + north) / 2,
+        time=np.datetime64(time, "us"),
+        direction=track.direction,
+        incidence_deg=track.incidence_deg + tube_deg,
+    )
+
+
+def truth(world: World, item: Pass) -> NDArray[np.uint8]:
+    """Classes on the target grid: 0 dry, 1 permanent water, 2 flood.
+
+    Flood is ground of which half a pixel or more is under water, vegetation above it or not.
+    """
+    window = world.target_window()
+    wet = wet_fraction(flood_depth(world, item.stage_m))[window] >= 0.5
+    return np.where(world.permanent[window], 1, np.where(wet, 2, 0)).astype("uint8")
+
+
+def _write_map(path: Path, grid: GeoBox, values: NDArray[np.generic], text: str) -> None:
+    rows, cols = grid.shape
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="uint8",
+        count=1,
+        height=rows,
+        width=cols,
+        crs=str(grid.crs),
+        transform=grid.affine,
+        nodata=255,
+        compress="deflate",
+        tiled=True,
+        blockxsize=256,
+        blockysize=256,
+    ) as file:
+        file.write(values.astype("uint8"), 1)
+        file.set_band_description(1, text)
+
+
+def _event_text(bbox: BBox, seed: int) -> str:
+    """Content of the event file."""
+    return "\n".join(
+        [
+            'id = "demo"',
+            f'title = "{TITLE}"',
+            "simulated = true",
+            f"before = [{BEFORE[0]}, {BEFORE[1]}]",
+            f"during = [{DURING[0]}, {DURING[1]}]",
+            'dem = "dem.tif"',
+            'permanent_water = "permanent_water.tif"',
+            f'sources = ["simulated by cube.simulate, seed {seed}"]',
+            "",
+            "[[aois]]",
+            'name = "plain"',
+            f"bbox = [{', '.join(str(value) for value in bbox)}]",
+            "",
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PassSimulator:
+    """Images of one overflight."""
+
+    world: World
+    bbox: BBox
+    view: TrackView
+    item: Pass
+    number: int
+    seed: int
+
+    def write(self, directory: Path) -> list[tuple[ProductSpec, Path]]:
+        """Write the products of the pass and return them with their specifications."""
+        whole = self._spec()
+        parts = self._parts(whole)
+        images = self._images(whole)
+        written = []
+        first = 0
+        for spec in parts:
+            lines = slice(first, first + spec.geometry.lines)
+            first += spec.geometry.lines
+            pixels = {name: image[lines] for name, image in images.items()}
+            written.append((spec, write_grd(directory, spec, pixels)))
+        return written
+
+    def _stream(self, key: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self.seed, spawn_key=(self.number, key))
+
+    def _spec(self) -> ProductSpec:
+        """The overflight as one product; the orbit wanders in its tube of 100 m or so."""
+        tube = np.random.default_rng(self._stream(9)).uniform(-0.004, 0.004)
+        orbit = _orbit(self.item.track, self.item.time, self.bbox, float(tube))
+        west, south, east, north = self.bbox
+        lon, lat = np.array([west, east, west, east]), np.array([south, south, north, north])
+        height = np.full(4, float(np.median(self.world.height_m)))
+        swaths = interferometric_swaths(orbit, float(height[0]))
+        geometry = image_over(
+            orbit, lat, lon, height, margin_m=MARGIN_M, mid_time_s=mid_swath_time(swaths)
+        )
+        terrain = self.world.terrain
+        old = self.item.border
+        return ProductSpec(
+            geometry,
+            self.item.track.direction,
+            swaths,
+            lambda lat, lon: terrain.ellipsoidal(lon, lat),
+            absolute_orbit=self.item.absolute_orbit,
+            datatake=0x55000 + self.item.absolute_orbit - 44000,
+            # Border noise belongs to the processor before 2.91, which knew no azimuth vectors.
+            ipf="002.84" if old else "003.40",
+            noise_form="range" if old else "range and azimuth",
+            label=f"{TITLE}, seed {self.seed}",
+        )
+
+    def _parts(self, whole: ProductSpec) -> list[ProductSpec]:
+        """Slices that abut: the first line of one follows the last line of the other."""
+        edges = np.linspace(0, whole.geometry.lines, self.item.parts + 1).round().astype(int)
+        pieces = [
+            whole.geometry.with_lines(int(first), int(stop - first))
+            for first, stop in zip(edges[:-1], edges[1:], strict=True)
+        ]
+        times = tuple(_sensing(piece) for piece in pieces)
+        return [
+            whole.part(piece, number, times) for number, piece in enumerate(pieces, 1)
+        ]
+
+    def _images(self, whole: ProductSpec) -> dict[str, NDArray[np.uint16]]:
+        """Digital numbers of all lines of the pass."""
+        world = self.world
+        row, col = self._ground(whole.geometry)
+        state = GroundState(
+            flood_depth(world, self.item.stage_m),
+            self.item.wind_m_s,
+            self.item.soil_db,
+            int(self._stream(8).generate_state(1)[0]),
+        )
+        scene = scene_sigma0(world, self.view, state)
+        gain = sigma_gain(whole, calibration_table(whole))
+        images = {}
+        for key, name in enumerate(whole.polarisations):
+            sigma0 = map_coordinates(scene[name], [row, col], order=1, mode="nearest")
+            images[name] = form_image(
+                sigma0,
+                gain,
+                noise_power(whole, noise_table(whole, name)),
+                generator=np.random.default_rng(self._stream(key)),
+            )
+            if self.item.border:
+                near = min(230, whole.geometry.samples // 8)
+                add_border(images[name], Border(near, near // 2), self._stream(7))
+        return images
+
+    def _ground(self, geometry: ImageGeometry) -> tuple[Floats, Floats]:
+        """Row and column of the world at each pixel of the image."""
+        world = self.world
+        project = Transformer.from_crs("EPSG:4326", world.grid.crs.proj, always_xy=True)
+        to_pixel = ~world.grid.affine
+
+        def plane(lat: Floats, lon: Floats) -> tuple[Floats, Floats]:
+            x, y = project.transform(lon, lat)
+            col = to_pixel.a * x + to_pixel.b * y + to_pixel.c - 0.5
+            row = to_pixel.d * x + to_pixel.e * y + to_pixel.f - 0.5
+            return row, col
+
+        def height(row: Floats, col: Floats) -> Floats:
+            grid = world.height_m
+            return np.asarray(map_coordinates(grid, [row, col], order=1, mode="nearest"))
+
+        bounds = float(world.height_m.min()) - 1.0, float(world.height_m.max()) + 1.0
+        _, row, col = solve_terrain(ground_map(geometry, plane, bounds), height)
+        return row, col
+
+
+def _sensing(geometry: ImageGeometry) -> SliceTimes:
+    """Raw data of a slice begin and end 1.5 s outside its lines."""
+    stop = geometry.first_line_s + (geometry.lines - 1) * geometry.line_step_s
+    return SliceTimes(geometry.first_line_s - 1.5, stop + 1.5)
