@@ -97,11 +97,21 @@ def evaluate3(c, height, middle, half, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def evaluate2(c, out):  # type: ignore[no-untyped-def]
-    """Fill ``out[y, x]`` with the polynomial `c`, shape (6, 6), at pixel centres."""
-    rows, cols = out.shape
-    for i in range(rows):
-        v = (2 * i + 1) / rows - 1
+def evaluate2(c, rows, cols, row0, col0, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with the polynomial `c`, shape (6, 6), at part of a tile's pixel centres.
+
+    Parameters
+    ----------
+    c : float64, shape (6, 6)
+        From `fit2` over a tile of `rows` by `cols` pixels.
+    rows, cols : int
+        Size of the tile.
+    row0, col0 : int
+        Pixel of the tile that ``out[0, 0]`` is; one beyond the tile's edge is fine.
+    out : float64, shape (y, x)
+    """
+    for i in range(out.shape[0]):
+        v = (2 * (row0 + i) + 1) / rows - 1
         t = np.empty(6)
         for b in range(6):
             s = c[5, b]
@@ -109,27 +119,6 @@ def evaluate2(c, out):  # type: ignore[no-untyped-def]
                 s = s * v + c[a, b]
             t[b] = s
         t0, t1, t2, t3, t4, t5 = t
-        for j in range(cols):
-            u = (2 * j + 1) / cols - 1
+        for j in range(out.shape[1]):
+            u = (2 * (col0 + j) + 1) / cols - 1
             out[i, j] = ((((t5 * u + t4) * u + t3) * u + t2) * u + t1) * u + t0
-
-
-def gradient3(
-    c: NDArray[np.float64],
-    v: NDArray[np.float64],
-    u: NDArray[np.float64],
-    w: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Derivatives of the polynomial by its scaled coordinates (y, x, height) at points.
-
-    Parameters
-    ----------
-    c : float64, shape (6, 6, 4)
-    v, u, w : float64, same shape
-        Scaled y, x and height.
-    """
-    value = np.polynomial.polynomial.polyval3d
-    by_y = np.polynomial.polynomial.polyder(c, axis=0)
-    by_x = np.polynomial.polynomial.polyder(c, axis=1)
-    by_h = np.polynomial.polynomial.polyder(c, axis=2)
-    return value(v, u, w, by_y), value(v, u, w, by_x), value(v, u, w, by_h)

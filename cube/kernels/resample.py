@@ -63,12 +63,9 @@ def bilinear(
 
 
 @njit(nogil=True, cache=True)
-def count_floored(values, floor):  # type: ignore[no-untyped-def]
-    """Raise values at or below zero to `floor`, in place; return how many."""
+def raise_to_floor(values, floor):  # type: ignore[no-untyped-def]
+    """Raise values at or below zero to `floor`, in place; NaN stays."""
     flat = values.ravel()
-    count = 0
     for k in range(flat.size):
         if flat[k] <= 0:
             flat[k] = floor
-            count += 1
-    return count

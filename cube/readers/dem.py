@@ -54,18 +54,7 @@ class Dem:
         self, lon: NDArray[np.float64], lat: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         x, y = self.raster.transformer("EPSG:4326").transform(lon, lat)
-        return self.pixel_of_map(np.asarray(x), np.asarray(y))
-
-    def pixel_of_map(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Pixel coordinates (row, column) in which whole numbers are pixel centres."""
-        a, _, c, _, e, f = self.raster.transform
-        if self.raster.geographic:
-            # longitudes may be asked beyond 180 where a grid crosses the antimeridian
-            centre = c + a * self.raster.shape[1] / 2
-            x = centre + np.remainder(x - centre + 180.0, 360.0) - 180.0
-        return (y - f) / e - 0.5, (x - c) / a - 0.5
+        return self.raster.pixel_of_map(np.asarray(x), np.asarray(y))
 
     def window(self, rows: slice, cols: slice) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Ellipsoidal heights of a part of the DEM, clipped to it, and its first (row, column).

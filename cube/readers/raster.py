@@ -19,7 +19,7 @@ from rasterio.windows import Window as RasterWindow
 
 from cube.errors import SourceError
 
-__all__ = ["Raster", "describe", "identity", "read_window"]
+__all__ = ["Raster", "describe", "identity", "lonlat_extent", "read_window"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,17 @@ class Raster:
     def spacing(self) -> tuple[float, float]:
         """Pixel size (y, x) in units of the CRS, positive."""
         return abs(self.transform[4]), abs(self.transform[0])
+
+    def pixel_of_map(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixel coordinates (row, column) in which whole numbers are pixel centres."""
+        a, _, c, _, e, f = self.transform
+        if self.geographic:
+            # longitudes may be asked beyond 180 where a grid crosses the antimeridian
+            centre = c + a * self.shape[1] / 2
+            x = centre + np.remainder(x - centre + 180.0, 360.0) - 180.0
+        return (y - f) / e - 0.5, (x - c) / a - 0.5
 
     def transformer(self, crs: str) -> Transformer:
         """Return a transformer from `crs` to this raster's CRS, horizontal only."""
@@ -131,3 +142,16 @@ def identity(path: str) -> dict[str, str]:
     except OSError as error:
         raise SourceError(f"{path}: no such file; check the path") from error
     return {"name": Path(path).name, "sha256": _digest(path, state.st_size, state.st_mtime_ns)}
+
+
+def lonlat_extent(raster: Raster) -> tuple[float, float, float, float]:
+    """Bounds of a raster in degrees: west, south, east, north."""
+    a, _, c, _, e, f = raster.transform
+    height, width = raster.shape
+    along = np.linspace(0, 1, 21)
+    x = np.concatenate([c + a * width * along] * 2 + [np.full(21, c), np.full(21, c + a * width)])
+    y = np.concatenate([np.full(21, f), np.full(21, f + e * height)] + [f + e * height * along] * 2)
+    lon, lat = Transformer.from_crs(
+        CRS.from_wkt(raster.crs_wkt), "EPSG:4326", always_xy=True
+    ).transform(x, y)
+    return float(np.min(lon)), float(np.min(lat)), float(np.max(lon)), float(np.max(lat))

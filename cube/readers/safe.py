@@ -20,7 +20,7 @@ from cube.errors import SourceError
 from cube.readers import xml
 from cube.readers.scene import Files, Scene
 
-__all__ = ["NAME", "extract", "find_products", "open_safe", "order_polarisations", "unpacked_size"]
+__all__ = ["NAME", "extract", "find_products", "open_safe", "order_polarisations"]
 
 NAME = re.compile(
     r"^(?P<platform>S1[A-Z])_(?P<mode>IW|EW|WV|S[1-6])_(?P<product>GRD|SLC|OCN|RAW)[A-Z_]"
@@ -104,25 +104,59 @@ def _checked(archive: Path, member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     return member
 
 
-def unpacked_size(archive: Path) -> int:
-    """Bytes that a zip unpacks to, without unpacking it."""
-    try:
-        with zipfile.ZipFile(archive) as content:
-            return sum(member.file_size for member in content.infolist())
-    except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"{archive}: not a readable zip ({error}); download it again") from error
+class _Content:
+    """File names and sizes of a product, in a folder or a zip, and its manifest."""
+
+    def __init__(self, product: Path, scratch: Path) -> None:
+        self.name = _stem(product)
+        self.archive: str | None = None
+        if product.suffix == ".zip":
+            self.archive = str(product)
+            self.folder = scratch / f"{self.name}.SAFE"
+            try:
+                with zipfile.ZipFile(product) as content:
+                    self.sizes = {
+                        "/".join(PurePosixPath(_checked(product, member).filename).parts[1:]): (
+                            member.file_size
+                        )
+                        for member in content.infolist()
+                    }
+                    inside = [n for n in content.namelist() if n.endswith(".SAFE/manifest.safe")]
+                    self.manifest = content.read(inside[0]) if inside else None
+            except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
+                raise SourceError(
+                    f"{product}: not a readable zip ({error}); download it again"
+                ) from error
+        else:
+            self.folder = product
+            found = (path for path in product.rglob("*") if path.is_file())
+            self.sizes = {
+                path.relative_to(product).as_posix(): path.stat().st_size for path in found
+            }
+            manifest = product / "manifest.safe"
+            self.manifest = manifest.read_bytes() if manifest.is_file() else None
 
 
-def open_safe(folder: Path) -> Scene:
-    """Read a SAFE folder's manifest and list the files of each polarisation.
+def open_safe(product: Path, scratch: Path) -> Scene:
+    """Read a product's manifest and list the files of each polarisation, without unpacking.
+
+    Parameters
+    ----------
+    product : Path
+        SAFE folder or zip.
+    scratch : Path
+        Where `extract` would put a zip; its files are named there.
 
     Raises
     ------
     SourceError
-        Manifest missing or malformed, no annotation, or calibration or noise missing.
+        Manifest missing or malformed, no annotation, or a file of a polarisation missing.
     """
-    href = str(folder / "manifest.safe")
-    manifest = xml.parse(href, "XFDU")
+    content = _Content(product, scratch)
+    href = f"{product}/manifest.safe"
+    if content.manifest is None:
+        raise SourceError(f"{product}: no manifest.safe; not a complete SAFE product")
+    manifest = xml.parse_bytes(content.manifest, href, "XFDU")
     by_name: dict[str, list[Element]] = {}
     for element in manifest.iter():
         by_name.setdefault(xml.local_name(element), []).append(element)
@@ -133,20 +167,29 @@ def open_safe(folder: Path) -> Scene:
                 return element.text.strip()
         raise SourceError(f"{href}: lacks {tag}; the manifest is incomplete")
 
-    platform = f"sentinel-1{value('number').lower()}"
+    files = _files(content)
     return Scene(
-        id=folder.name.removesuffix(".SAFE"),
-        platform=platform,
+        id=content.name,
+        platform=f"sentinel-1{value('number').lower()}",
         datatake=_integer(value("missionDataTakeID"), href),
         relative_orbit=_integer(value("relativeOrbitNumber"), href),
         orbit_direction=value("pass").lower(),
         mode=value("mode"),
         product=value("productType"),
-        start=np.datetime64(value("startTime").rstrip("Z"), "us"),
-        stop=np.datetime64(value("stopTime").rstrip("Z"), "us"),
+        start=_moment(value("startTime"), href),
+        stop=_moment(value("stopTime"), href),
         footprint=_footprint(value("coordinates"), href),
-        files=tuple(_files(folder)),
+        files=tuple((name, paths) for name, paths, _ in files),
+        archive=content.archive,
+        size=sum(size for _, _, size in files),
     )
+
+
+def _moment(content: str, href: str) -> np.datetime64:
+    try:
+        return np.datetime64(content.rstrip("Z"), "us")
+    except ValueError as error:
+        raise SourceError(f"{href}: {content!r} is not a time") from error
 
 
 def _integer(content: str, href: str) -> int:
@@ -167,27 +210,29 @@ def _footprint(content: str, href: str) -> BaseGeometry:
         raise SourceError(f"{href}: footprint {content[:60]!r} is not lat,lon pairs") from error
 
 
-def _files(folder: Path) -> list[tuple[str, Files]]:
-    annotations = folder / "annotation"
-    found: dict[str, Files] = {}
-    for path in sorted(annotations.glob("*.xml")) if annotations.is_dir() else []:
+def _files(content: _Content) -> list[tuple[str, Files, int]]:
+    """Polarisation, files and measurement size; every annotation must have its other files."""
+    found: dict[str, tuple[Files, int]] = {}
+    for name in sorted(content.sizes):
+        path = PurePosixPath(name)
         match = _ANNOTATION.match(path.name)
-        if match is None:
+        if match is None or path.parent != PurePosixPath("annotation"):
             continue
-        tables = {
-            kind: annotations / "calibration" / f"{kind}-{path.name}"
-            for kind in ("calibration", "noise")
+        needed = {
+            "measurement": f"measurement/{match['stem']}.tiff",
+            "calibration": f"annotation/calibration/calibration-{path.name}",
+            "noise": f"annotation/calibration/noise-{path.name}",
         }
-        for kind, table in tables.items():
-            if not table.is_file():
+        for kind, file in needed.items():
+            if not content.sizes.get(file):
+                state = "empty" if file in content.sizes else "missing"
                 raise SourceError(
-                    f"{folder.name}: {kind} annotation {table.name} is missing;"
+                    f"{content.folder.name}: {kind} file {PurePosixPath(file).name} is {state};"
                     " download the product again"
                 )
-        measurement = folder / "measurement" / f"{match['stem']}.tiff"
-        found[match["pol"]] = Files(
-            str(measurement), str(path), str(tables["calibration"]), str(tables["noise"])
-        )
+        paths = {kind: str(content.folder / file) for kind, file in needed.items()}
+        files = Files(annotation=str(content.folder / name), **paths)
+        found[match["pol"]] = files, content.sizes[needed["measurement"]]
     if not found:
-        raise SourceError(f"{folder}: no annotation/*.xml; not a complete SAFE folder")
-    return [(name, found[name]) for name in order_polarisations(list(found))]
+        raise SourceError(f"{content.folder}: no annotation/*.xml; not a complete SAFE product")
+    return [(name, *found[name]) for name in order_polarisations(list(found))]

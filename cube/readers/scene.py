@@ -57,6 +57,10 @@ class Scene:
         Degrees.
     files : tuple of (polarisation, Files)
         Polarisations in lower case, sorted co-polarised first.
+    archive : str or None
+        Zip that must be unpacked before the files exist.
+    size : int
+        Bytes of the measurement files.
     """
 
     id: str
@@ -70,6 +74,8 @@ class Scene:
     stop: np.datetime64
     footprint: BaseGeometry
     files: tuple[tuple[str, Files], ...]
+    archive: str | None = None
+    size: int = 0
 
     @property
     def polarisations(self) -> tuple[str, ...]:

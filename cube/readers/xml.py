@@ -10,7 +10,7 @@ from defusedxml.common import DefusedXmlException
 
 from cube.errors import SourceError
 
-__all__ = ["local_name", "number", "parse", "text"]
+__all__ = ["local_name", "number", "parse", "parse_bytes", "text"]
 
 
 def parse(href: str, root: str | None = None) -> Element:
@@ -27,6 +27,11 @@ def parse(href: str, root: str | None = None) -> Element:
         raise SourceError(
             f"{href}: cannot read ({error.strerror}); is the product complete?"
         ) from error
+    return parse_bytes(content, href, root)
+
+
+def parse_bytes(content: bytes, href: str, root: str | None = None) -> Element:
+    """Parse a document that was read from `href`; see `parse`."""
     try:
         element: Element = defusedxml.ElementTree.fromstring(content, forbid_dtd=True)
     except DefusedXmlException as error:

@@ -1,0 +1,59 @@
+"""Opening a cube as an ordinary lazy Dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from cube.errors import StoreError
+from cube.schema import CHUNK
+from cube.store.template import read_plan
+
+__all__ = ["open_cube"]
+
+_SUMMARY = ("flood_extent", "flood_first", "flood_duration")
+
+
+def open_cube(url: str | Path, *, incomplete: bool = False) -> xr.Dataset:
+    """Open a cube: its complete passes, sorted by time, as a lazy Dataset.
+
+    Parameters
+    ----------
+    url : str or Path
+        Zarr store.
+    incomplete : bool
+        Show every pass, also those still being built.
+
+    Returns
+    -------
+    xarray.Dataset
+        Chunked by dask, 2048 x 2048 pixels. Summary layers are left out unless they were made
+        from exactly the passes that are shown.
+
+    Raises
+    ------
+    StoreError
+        There is no cube at this place.
+    """
+    path = str(url)
+    if "://" not in path:
+        if read_plan(Path(path)) is None:
+            raise StoreError(f"{path}: no such cube; build one with cube build --out {path}")
+    chunks = {"time": 1, "track": 1, "y": 4 * CHUNK, "x": 4 * CHUNK}
+    ds = xr.open_zarr(path, chunks=chunks, consolidated=True)
+    if not incomplete:
+        ds = ds.isel(time=np.flatnonzero(ds["complete"].values))
+    ds = ds.sortby("time")
+    shown = sorted(pass_names(ds))
+    if sorted(ds.attrs.get("summary_of", [])) != shown:
+        ds = ds.drop_vars([name for name in _SUMMARY if name in ds])
+    return ds
+
+
+def pass_names(ds: xr.Dataset) -> list[str]:
+    """Name of every pass: platform and start time, which together are unique."""
+    times = np.datetime_as_string(ds["time"].values.astype("datetime64[us]"))
+    platforms = ds["platform"].values
+    return [f"{platform} {time}" for platform, time in zip(platforms, times, strict=True)]

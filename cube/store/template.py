@@ -1,0 +1,239 @@
+"""The empty cube: metadata and coordinates first, blocks after.
+
+The template is written beside its place and renamed, so that a cube either does not exist or is
+whole. Compression and chunks are those of `cube.schema`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from zarr.codecs import BloscCodec, BloscShuffle
+
+from cube.errors import StoreError
+from cube.kernels.water import histogram
+from cube.schema import CHUNK, FORMAT_VERSION, TIME_CHUNK, Variable, coordinate_variables
+
+__all__ = ["PLAN_ATTRIBUTE", "create", "create_array", "read_plan"]
+
+PLAN_ATTRIBUTE = "floodcube"
+
+
+def _codec(dtype: str) -> BloscCodec:
+    size = 1 if dtype in ("bool", "string") else np.dtype(dtype).itemsize
+    return BloscCodec(
+        cname="zstd", clevel=3, shuffle=BloscShuffle.bitshuffle, typesize=size, blocksize=0
+    )
+
+
+def create_array(
+    group: zarr.Group, variable: Variable, shape: tuple[int, ...], chunks: tuple[int, ...]
+) -> zarr.Array[Any]:
+    """Create one array of a cube, unwritten: it reads as its fill value."""
+    text = variable.dtype == "string"
+    return group.create_array(
+        variable.path,
+        shape=shape,
+        chunks=chunks,
+        dtype=variable.dtype,
+        fill_value=variable.fill,
+        compressors=() if text else _codec(variable.dtype),
+        dimension_names=variable.dims,
+        attributes=dict(variable.attrs),
+        config={"write_empty_chunks": False},
+    )
+
+
+def _chunks(variable: Variable, sizes: dict[str, int]) -> tuple[int, ...]:
+    if variable.dims == ("time",):
+        return (TIME_CHUNK,)
+    if set(variable.dims) == {"y", "x"} or len(variable.dims) == 3:
+        return tuple(CHUNK if dim in ("y", "x") else 1 for dim in variable.dims)
+    return tuple(max(sizes[dim], 1) for dim in variable.dims)
+
+
+def statistics_variables(polarisations: tuple[str, ...]) -> list[tuple[Variable, tuple[int, ...]]]:
+    """Arrays of the ``statistics`` group and the sizes of their trailing axes."""
+    found = [
+        (
+            Variable(
+                "floored",
+                ("time", "tile_y", "tile_x", "polarisation", "count"),
+                "uint32",
+                0,
+                {"long_name": "valid samples, and those that noise removal left without power"},
+                "statistics",
+            ),
+            (len(polarisations), 2),
+        )
+    ]
+    if "vv" in polarisations:
+        empty = np.full((4, 4), np.nan, "float32")
+        bins = histogram(empty, empty if "vh" in polarisations else None).shape
+        variable = Variable(
+            "histogram",
+            ("time", "tile_y", "tile_x", "vv_bin", "vh_bin"),
+            "uint16",
+            0,
+            {"long_name": "joint histogram of VV and VH in dB, means of 4 x 4 pixels"},
+            "statistics",
+        )
+        found.append((variable, bins))
+    return found
+
+
+def create(
+    path: Path,
+    plan: dict[str, Any],
+    grid: GeoBox,
+    variables: tuple[Variable, ...],
+    coordinates: dict[str, NDArray[Any]],
+    polarisations: tuple[str, ...],
+) -> None:
+    """Write an empty cube at `path`, which must not exist.
+
+    Parameters
+    ----------
+    path : Path
+    plan : dict
+        What the store keeps of its plan; JSON.
+    grid : GeoBox
+    variables : tuple of Variable
+    coordinates : dict of arrays
+        Values of every coordinate over ``time`` and ``track``.
+    polarisations : tuple of str
+
+    Raises
+    ------
+    StoreError
+        The place exists already or cannot be written.
+    """
+    if path.exists():
+        raise StoreError(f"{path}: exists already and is not a cube; choose another --out")
+    aside = path.with_name(f".{path.name}.template")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        _write(aside, plan, grid, variables, coordinates, polarisations)
+        aside.rename(path)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise StoreError(f"{path}: cannot be created ({error.strerror or error})") from error
+
+
+def _write(
+    path: Path,
+    plan: dict[str, Any],
+    grid: GeoBox,
+    variables: tuple[Variable, ...],
+    coordinates: dict[str, NDArray[Any]],
+    polarisations: tuple[str, ...],
+) -> None:
+    height, width = grid.shape
+    values: dict[str, NDArray[Any]] = {
+        **coordinates,
+        "y": np.asarray(grid.coords[grid.dims[0]].values),
+        "x": np.asarray(grid.coords[grid.dims[1]].values),
+        "spatial_ref": np.array(0, "int64"),
+    }
+    sizes = {
+        "time": len(coordinates["time"]),
+        "track": len(coordinates["track"]),
+        "y": height,
+        "x": width,
+    }
+    located = " ".join(
+        variable.name for variable in coordinate_variables() if variable.dims != (variable.name,)
+    )
+    group = zarr.open_group(
+        path,
+        mode="w-",
+        zarr_format=3,
+        attributes={
+            "Conventions": "CF-1.11",
+            "title": "Sentinel-1 flood cube",
+            "coordinates": located,
+            PLAN_ATTRIBUTE: {"format": FORMAT_VERSION, **plan},
+        },
+    )
+    for variable in coordinate_variables():
+        attrs = dict(variable.attrs)
+        if variable.name == "spatial_ref":
+            attrs = _spatial_ref(grid)
+        elif variable.name in ("x", "y"):
+            attrs |= _axis(grid, variable.name)
+        shape = tuple(sizes[dim] for dim in variable.dims)
+        array = create_array(
+            group,
+            Variable(variable.name, variable.dims, variable.dtype, variable.fill, attrs),
+            shape,
+            _chunks(variable, sizes),
+        )
+        if variable.name in values:
+            array[...] = values[variable.name]
+    for variable in variables:
+        attrs = {**variable.attrs, "grid_mapping": "spatial_ref"}
+        shape = tuple(sizes[dim] for dim in variable.dims)
+        placed = Variable(variable.name, variable.dims, variable.dtype, variable.fill, attrs)
+        create_array(group, placed, shape, _chunks(variable, sizes))
+    tiles = (-(-height // CHUNK), -(-width // CHUNK))
+    for variable, trailing in statistics_variables(polarisations):
+        create_array(group, variable, (sizes["time"], *tiles, *trailing), (1, 1, 1, *trailing))
+    consolidate(path)
+
+
+def consolidate(path: Path) -> None:
+    """Put all metadata into the root, so that plain xarray opens the cube in one read."""
+    with warnings.catch_warnings():
+        # Consolidated metadata is not yet in the Zarr v3 specification; zarr and xarray read it
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(path)
+
+
+def _axis(grid: GeoBox, name: str) -> dict[str, str]:
+    attrs = grid.coords[grid.dims[0 if name == "y" else 1]]
+    if grid.crs.geographic:
+        return {
+            "units": "degrees_north" if name == "y" else "degrees_east",
+            "standard_name": "latitude" if name == "y" else "longitude",
+        }
+    return {"units": str(attrs.units), "standard_name": f"projection_{name}_coordinate"}
+
+
+def _spatial_ref(grid: GeoBox) -> dict[str, Any]:
+    affine = grid.affine
+    transform = (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e)
+    cf = json.loads(json.dumps(grid.crs.proj.to_cf()))
+    return {**cf, "GeoTransform": " ".join(repr(float(value)) for value in transform)}
+
+
+def read_plan(path: Path) -> dict[str, Any] | None:
+    """Plan of the cube at `path`; None where nothing is there.
+
+    Raises
+    ------
+    StoreError
+        Something else is there, or a cube of another format version.
+    """
+    if not path.exists():
+        return None
+    try:
+        group = zarr.open_group(path, mode="r", use_consolidated=False)
+        plan = dict(group.attrs).get(PLAN_ATTRIBUTE)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path}: is not a Zarr group ({error}); choose another --out") from error
+    if not isinstance(plan, dict):
+        raise StoreError(f"{path}: is a Zarr group but no flood cube; choose another --out")
+    found = plan.get("format")
+    if found != FORMAT_VERSION:
+        raise StoreError(
+            f"{path}: cube format {found}, this version reads {FORMAT_VERSION}; build it again"
+        )
+    return plan

@@ -1,0 +1,196 @@
+"""Writing lazy blocks into a cube, one task per block, with a journal that survives kill -9."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from cube.chunks import block_counts
+from cube.errors import StoreError
+from cube.schema import CHUNK, Variable
+from cube.store.template import consolidate, create_array
+
+__all__ = ["Journal", "Target", "set_flag", "set_summary", "write_blocks"]
+
+Statistic = Callable[[NDArray[np.float32]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one band of a stack goes: a variable and its index along time or track."""
+
+    variable: str
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Which blocks of a stage are on disk.
+
+    A flag per block in the group ``progress``, each in a file of its own and written after the
+    block's last chunk, by an atomic rename. It exists only while the cube is unfinished.
+    """
+
+    path: str
+    stage: str
+    shape: tuple[int, int]
+    block: int
+
+    def open(self) -> None:
+        """Create the journal where it is missing; one of another block size starts afresh."""
+        counts = block_counts(self.shape, self.block)
+        group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+        key = f"progress/{self.stage}"
+        if key in group:
+            if group[key].attrs.get("block") == self.block:
+                return
+            del group[key]
+        create_array(
+            group,
+            Variable(
+                self.stage, ("block_y", "block_x"), "bool", False, {"block": self.block}, "progress"
+            ),
+            counts,
+            (1, 1),
+        )
+
+    def done(self) -> NDArray[np.bool_]:
+        """Flags of the blocks, shape (block_y, block_x)."""
+        return np.asarray(_array(self.path, f"progress/{self.stage}")[...])
+
+    def mark(self, y: int, x: int) -> None:
+        """Say that a block is on disk."""
+        _array(self.path, f"progress/{self.stage}")[y, x] = True
+
+    def close(self) -> None:
+        """Forget the journals of all stages: the cube is finished."""
+        shutil.rmtree(Path(self.path) / "progress", ignore_errors=True)
+
+
+@lru_cache(maxsize=256)
+def _array(path: str, name: str) -> Any:
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    return group[name]
+
+
+def forget(path: str) -> None:
+    """Close what this process holds open of a store."""
+    _array.cache_clear()
+
+
+def _write(
+    stack: NDArray[np.float32],
+    path: str,
+    targets: tuple[Target, ...],
+    statistics: Mapping[str, tuple[int, Statistic]],
+    journal: Journal,
+    block_info: Any = None,
+) -> NDArray[np.bool_]:
+    (_, _), (y0, y1), (x0, x1) = block_info[0]["array-location"]
+    rows, cols = slice(y0, y1), slice(x0, x1)
+    try:
+        for band, target in zip(stack, targets, strict=True):
+            array = _array(path, target.variable)
+            place = (rows, cols) if target.index is None else (target.index, rows, cols)
+            array[place] = band if array.dtype == band.dtype else _whole(band, array.dtype)
+        tile_rows, tile_cols = _tiles(rows), _tiles(cols)
+        for name, (index, function) in statistics.items():
+            _array(path, name)[index, tile_rows, tile_cols] = function(stack)
+        journal.mark(y0 // journal.block, x0 // journal.block)
+    except OSError as error:
+        raise _full(path, error) from error
+    return np.ones((1, 1, 1), bool)
+
+
+def _tiles(part: slice) -> slice:
+    return slice(part.start // CHUNK, -(-part.stop // CHUNK))
+
+
+def _whole(band: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Classes and day counts travel as float32; both are exact there."""
+    if dtype == np.dtype("int64"):
+        raise ValueError("times do not travel as float32")
+    return band.astype(dtype)
+
+
+def _full(path: str, error: OSError) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StoreError(
+            f"{path}: no space left while writing ({error.strerror}); finished blocks are kept:"
+            " free some space and run the same command again"
+        )
+    return StoreError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def write_blocks(
+    stack: da.Array,
+    path: str,
+    targets: Sequence[Target],
+    journal: Journal,
+    statistics: Mapping[str, tuple[int, Statistic]] | None = None,
+) -> list[da.Array]:
+    """Lazy writes of the blocks of a stack that are not on disk yet.
+
+    Parameters
+    ----------
+    stack : dask array, float32, shape (band, y, x)
+        One block along band.
+    path : str
+    targets : sequence of Target
+        One per band.
+    journal : Journal
+        Opened; its shape and block are those of the stack.
+    statistics : mapping of array name to (index, function), optional
+        Written per block before its flag, at the block's tiles.
+
+    Returns
+    -------
+    list of dask arrays
+        One per missing block; computing it writes the block. The chain from kernel to disk
+        fuses into one task.
+    """
+    written = da.map_blocks(
+        _write,
+        stack,
+        path=path,
+        targets=tuple(targets),
+        statistics=dict(statistics or {}),
+        journal=journal,
+        dtype=bool,
+        chunks=((1,), *((1,) * n for n in stack.numblocks[1:])),
+        meta=np.empty((0, 0, 0), bool),
+    )
+    missing = np.argwhere(~journal.done())
+    return [written.blocks[0, int(y), int(x)] for y, x in missing]
+
+
+def set_flag(path: Path, name: str, index: int, value: bool = True) -> None:
+    """Set a per-pass flag; the client alone does this, by one atomic rename."""
+    array = _array(str(path), name)
+    try:
+        array[index] = value
+    except OSError as error:
+        raise _full(str(path), error) from error
+
+
+def set_summary(path: Path, passes: Sequence[str]) -> None:
+    """Record which passes the summary layers were made from."""
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    group.attrs["summary_of"] = list(passes)
+    consolidate(path)
+
+
+def remove_partial(path: Path) -> None:
+    """Delete what a killed writer left beside its chunks."""
+    for leftover in path.rglob("*.partial"):
+        leftover.unlink(missing_ok=True)

@@ -1,0 +1,336 @@
+"""The plan of a cube: everything that is decided before anything is written.
+
+``identity`` says which cube this is: two requests of equal identity make the same cube, and a
+store of another identity is never written to. ``passes`` lists what it is made from. Both are kept
+in the store. What only says how it is run (block, workers, memory) is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from cube.chunks import block_counts
+from cube.errors import DemError, PlanError, SearchError
+from cube.readers.passes import Pass, group_passes
+from cube.readers.raster import identity as file_identity
+from cube.readers.raster import lonlat_extent
+from cube.readers.stac import Source
+from cube.schema import CHUNK, FORMAT_VERSION, cube_variables
+from pipelines.request import Request, Resolved, open_source, resolve
+
+__all__ = ["PassRecord", "Plan", "identity_of", "make_plan", "plan_cube"]
+
+BLOCK = 2048
+BASE_BYTES = 420 * 2**20
+"""Resident size of a process with the libraries imported and the kernels loaded."""
+BYTES_PER_PIXEL = 85
+"""Peak per pixel of a compute block and thread: image coordinates (16), their transients (16),
+heights (4), output (8) and the window of radar samples as numbers and power (1.6 x 6), with what
+the chunk writer holds (16) and an allocator's slack of a fifth."""
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """A pass as the store keeps it."""
+
+    platform: str
+    datatake: int
+    track: int
+    direction: str
+    time: str
+    role: str
+    scenes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be built, from what, and what it costs.
+
+    Attributes
+    ----------
+    identity : dict
+        JSON; see the module.
+    passes : tuple of PassRecord
+        Sorted by time.
+    layers : tuple of str
+        What is promised beside backscatter.
+    run : dict
+        JSON: source, block, blocks, workers, bytes to read and to write, peak memory per worker.
+    notes : tuple of str
+        What a user should know: scenes left out, layers that cannot be given.
+    """
+
+    identity: dict[str, Any]
+    passes: tuple[PassRecord, ...]
+    layers: tuple[str, ...]
+    run: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tracks(self) -> tuple[int, ...]:
+        """Relative orbits, sorted."""
+        return tuple(sorted({one.track for one in self.passes}))
+
+    @property
+    def polarisations(self) -> tuple[str, ...]:
+        """Names of the polarisations."""
+        return tuple(self.identity["polarisations"])
+
+    def reference_passes(self, track: int) -> list[int]:
+        """Passes that make the reference of a track: its latest ten before the event."""
+        found = [
+            index
+            for index, one in enumerate(self.passes)
+            if one.track == track and one.role == "before"
+        ]
+        return found[-10:]
+
+    def stored(self) -> dict[str, Any]:
+        """What the store keeps: nothing about this machine or this run."""
+        kept = {
+            "identity": self.identity,
+            "passes": [asdict(one) for one in self.passes],
+            "layers": list(self.layers),
+        }
+        return json.loads(json.dumps(kept))  # type: ignore[no-any-return]  # tuples become lists
+
+    @classmethod
+    def from_stored(cls, stored: dict[str, Any]) -> Plan:
+        """Plan of an existing store, without a run."""
+        passes = tuple(
+            PassRecord(**{**one, "scenes": tuple(one["scenes"])}) for one in stored["passes"]
+        )
+        return cls(stored["identity"], passes, tuple(stored["layers"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for ``--json``."""
+        return {**self.stored(), "run": self.run, "notes": list(self.notes)}
+
+
+def identity_of(resolved: Resolved) -> dict[str, Any]:
+    """Identity as far as the request decides it, before any search."""
+    grid = resolved.grid
+    windows = resolved.windows
+
+    def days(window: Any) -> list[str] | None:
+        return None if window is None else [day.isoformat() for day in window]
+
+    found = {
+        "format": FORMAT_VERSION,
+        "event": resolved.event.id if resolved.event is not None else None,
+        "bbox": list(resolved.bbox),
+        "crs": str(grid.crs),
+        "transform": [float(value) for value in tuple(grid.affine)[:6]],
+        "shape": list(grid.shape),
+        "chunk": CHUNK,
+        "product": "grd",
+        "preset": resolved.preset.name,
+        "backscatter": resolved.backscatter,
+        "before": days(windows.before),
+        "during": days(windows.during),
+        "after": days(windows.after),
+        "tracks": list(resolved.tracks),
+        "dem": {
+            **file_identity(resolved.dem.raster.path),
+            "datum": resolved.dem.datum,
+            "geoid": resolved.dem.geoid,
+        },
+        "permanent_water": _file(resolved.permanent_water),
+        "hand": "none"
+        if resolved.hand == "none"
+        else _file(resolved.hand) or "from the DEM by pyflwdir",
+        "model": resolved.model,
+    }
+    return json.loads(json.dumps(found))  # type: ignore[no-any-return]
+
+
+def _file(path: str | None) -> dict[str, str] | None:
+    return None if path in (None, "none") else file_identity(str(path))
+
+
+def make_plan(request: Request) -> Plan:
+    """Plan a cube: resolve, search, group, decide. Writes nothing.
+
+    Raises
+    ------
+    CubeError
+        Nothing can be built as asked; the message says what was found instead.
+    """
+    resolved = resolve(request)
+    return plan_cube(request, resolved, open_source(resolved, request))[0]
+
+
+def plan_cube(
+    request: Request, resolved: Resolved, source: Source
+) -> tuple[Plan, tuple[Pass, ...]]:
+    """Plan, and the passes with their files."""
+    _check_dem(resolved)
+    scenes = [
+        scene
+        for scene in source.search(resolved.bbox, resolved.windows.span)
+        if scene.product == "GRD"
+    ]
+    passes, polarisations, notes = group_passes(scenes, resolved.windows, resolved.tracks)
+    if not passes:
+        raise _nothing(resolved, scenes, source)
+    records = tuple(_record(one) for one in passes)
+    layers, more = _layers(resolved, polarisations, records)
+    identity = {**identity_of(resolved), "polarisations": list(polarisations)}
+    plan = Plan(identity, records, layers, notes=(*notes, *more))
+    run = _run(request, resolved, plan, tuple(passes))
+    return Plan(identity, records, layers, run, plan.notes), tuple(passes)
+
+
+def _record(one: Pass) -> PassRecord:
+    return PassRecord(
+        one.platform,
+        one.datatake,
+        one.track,
+        one.direction,
+        str(one.time.astype("datetime64[us]")),
+        one.role,
+        tuple(scene.id for scene in one.scenes),
+    )
+
+
+def _nothing(resolved: Resolved, scenes: list[Any], source: Source) -> SearchError:
+    box = ",".join(f"{value:g}" for value in resolved.bbox)
+    first, last = resolved.windows.span
+    asked = f"no Sentinel-1 GRD scene over {box} from {first} to {last}"
+    if resolved.tracks:
+        asked += f" on relative orbits {', '.join(map(str, resolved.tracks))}"
+    if scenes:
+        seen = Counter(scene.relative_orbit for scene in scenes)
+        found = ", ".join(f"{count} on {track}" for track, count in sorted(seen.items()))
+        days = f"{scenes[0].start.astype('datetime64[D]')}"
+        return SearchError(f"{asked}: {len(scenes)} scenes were found ({found}), one of {days}")
+    return SearchError(f"{asked}: {source.summary()}")
+
+
+def _check_dem(resolved: Resolved) -> None:
+    """Refuse a DEM that does not cover the area asked for."""
+    west, south, east, north = resolved.bbox
+    east = east + 360 if east < west else east
+    lon, lat = np.meshgrid(np.linspace(west, east, 9), np.linspace(south, north, 9))
+    if resolved.dem.covers(lon, lat):
+        return
+    extent = ",".join(f"{value:.4f}" for value in lonlat_extent(resolved.dem.raster))
+    box = ",".join(f"{value:g}" for value in resolved.bbox)
+    raise DemError(
+        f"{resolved.dem.raster.path}: covers {extent}, the area asked for is {box};"
+        " give a DEM that covers it"
+    )
+
+
+def _layers(
+    resolved: Resolved, polarisations: tuple[str, ...], passes: tuple[PassRecord, ...]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Layers that can be promised, and a line for each that cannot."""
+    notes: list[str] = []
+    layers = []
+    if resolved.hand != "none":
+        layers.append("hand")
+    before = Counter(one.track for one in passes if one.role == "before")
+    referenced = [track for track, count in before.items() if count >= 2]
+    water = resolved.model != "none"
+    if water and "vv" not in polarisations:
+        notes.append(
+            f"no water or flood layers: model {resolved.model} needs vv, found"
+            f" {', '.join(polarisations)}"
+        )
+        water = False
+    if referenced:
+        layers.append("reference")
+    missing = sorted({one.track for one in passes} - set(referenced))
+    if missing and water:
+        names = ", ".join(map(str, missing))
+        notes.append(f"no reference on relative orbit {names}: fewer than 2 passes before")
+    if resolved.permanent_water is not None or (water and sum(before.values()) >= 3):
+        layers.append("permanent_water")
+    if water:
+        layers += ["water", "flood"]
+        if not referenced and "permanent_water" not in layers:
+            notes.append(
+                "flood will be 255 (unknown) everywhere: there is neither a pass before the event"
+                " nor a permanent water layer; give --before A/B or --permanent-water FILE"
+            )
+    return tuple(layers), notes
+
+
+def _run(
+    request: Request, resolved: Resolved, plan: Plan, passes: tuple[Pass, ...]
+) -> dict[str, Any]:
+    workers = request.workers or os.cpu_count() or 1
+    if workers < 1:
+        raise PlanError(f"--workers {workers}; give at least 1")
+    threads = 1 if request.scheduler != "threads" else workers
+    limit = parse_size(request.memory_limit) if request.memory_limit else 3 * 10**9
+    block, peak = _block(resolved.grid, threads, limit)
+    pixels = int(np.prod(resolved.grid.shape))
+    variables = cube_variables(plan.polarisations, resolved.backscatter, frozenset(plan.layers))
+    sizes = {"time": len(plan.passes), "track": len(plan.tracks)}
+    written = sum(
+        np.dtype(variable.dtype).itemsize
+        * pixels
+        * int(np.prod([sizes.get(dim, 1) for dim in variable.dims]))
+        for variable in variables
+    )
+    archives = [scene for one in passes for scene in one.scenes if scene.archive is not None]
+    return {
+        "source": resolved.source,
+        "out": str(resolved.out),
+        "scheduler": request.scheduler,
+        "workers": workers,
+        "block": block,
+        "blocks": list(block_counts(resolved.grid.shape, block)),
+        "bytes_source": sum(scene.size for one in passes for scene in one.scenes),
+        "bytes_unpacked": sum(scene.size for scene in archives),
+        "bytes_written": int(written),
+        "peak_memory_per_worker": peak,
+        "memory_limit": limit,
+    }
+
+
+def peak_memory(block: int, threads: int, spacing: float) -> int:
+    """Predicted peak resident bytes of a worker process."""
+    per_pixel = (
+        BYTES_PER_PIXEL + 15 * ((spacing / 10) ** 2 - 1) if spacing > 10 else BYTES_PER_PIXEL
+    )
+    return int(BASE_BYTES + threads * block * block * per_pixel)
+
+
+def _block(grid: GeoBox, threads: int, limit: int) -> tuple[int, int]:
+    spacing = max(abs(grid.affine.a), abs(grid.affine.e)) if not grid.crs.geographic else 10.0
+    needed = -(-max(grid.shape) // CHUNK) * CHUNK
+    for size in (2048, 1536, 1024, 512):
+        block = min(size, needed)
+        peak = peak_memory(block, threads, spacing)
+        if peak <= limit:
+            return block, peak
+    raise PlanError(
+        f"--memory-limit {limit / 1e9:.2f} GB is less than the {peak / 1e9:.2f} GB that a worker"
+        f" with {threads} threads needs for its smallest block; give more, or fewer --workers"
+    )
+
+
+def parse_size(content: str) -> int:
+    """Bytes of a size such as ``2GB``, ``1.5 GiB`` or ``800MB``.
+
+    Examples
+    --------
+    >>> parse_size("2GB"), parse_size("1 KiB")
+    (2000000000, 1024)
+    """
+    from dask.utils import parse_bytes
+
+    try:
+        return int(parse_bytes(content))
+    except ValueError as error:
+        raise PlanError(f"{content!r} is not a size; give for example 2GB") from error

@@ -1,0 +1,301 @@
+"""What a user asks for, and what it means: event, area, dates, source, grid, DEM."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import platformdirs
+from odc.geo.geobox import GeoBox
+
+from cube.catalog import Endpoint, Event, Preset, load_endpoint, load_event, load_preset
+from cube.errors import CatalogError, PlanError
+from cube.grid import BBox, check_bbox, target_grid
+from cube.readers.dem import Dem, open_dem
+from cube.readers.passes import Windows
+from cube.readers.stac import ApiSource, CatalogSource, FolderSource, Source, is_loopback
+
+__all__ = ["Request", "Resolved", "open_source", "resolve"]
+
+MODELS = ("bayes", "none")
+_MIN_RESOLUTION_M, _MAX_RESOLUTION_M = 2.0, 40.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Options of ``cube build`` and ``cube plan``, as given.
+
+    Dates are ``A/B`` in ISO days, both inclusive; `bbox` is west, south, east, north in degrees.
+    """
+
+    event: str | None = None
+    aoi: str | None = None
+    bbox: BBox | None = None
+    during: str | None = None
+    before: str | None = None
+    source: str | None = None
+    product: str = "grd"
+    preset: str = "flood"
+    backscatter: str | None = None
+    resolution: tuple[float, float] | None = None
+    crs: str | None = None
+    dem: str | None = None
+    dem_datum: str | None = None
+    permanent_water: str | None = None
+    hand: str | None = None
+    reference: str = "recent"
+    model: str | None = None
+    out: str | None = None
+    scheduler: str = "threads"
+    workers: int | None = None
+    memory_limit: str | None = None
+    scratch: str | None = None
+    catalog: str | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with everything looked up but nothing searched.
+
+    Attributes
+    ----------
+    event : Event or None
+    preset : Preset
+    bbox : west, south, east, north
+    windows : Windows
+    tracks : tuple of int
+        Relative orbits wanted; empty is all.
+    grid : GeoBox
+    backscatter, model : str
+    dem : Dem
+    permanent_water, hand : str or None
+        Paths; `hand` None means it is made from the DEM, ``none`` that it is left out.
+    source : str
+        Folder, URL or endpoint id.
+    out, scratch : Path
+    truth : Path or None
+        Known flood classes of a simulated event.
+    """
+
+    event: Event | None
+    preset: Preset
+    bbox: BBox
+    windows: Windows
+    tracks: tuple[int, ...]
+    grid: GeoBox
+    backscatter: str
+    model: str
+    dem: Dem
+    permanent_water: str | None
+    hand: str | None
+    source: str
+    out: Path
+    scratch: Path
+    truth: Path | None
+
+
+def parse_dates(content: str, option: str) -> tuple[date, date]:
+    """Parse ``A/B``.
+
+    Raises
+    ------
+    PlanError
+        Not two ISO days in order.
+    """
+    try:
+        first, last = (date.fromisoformat(part.strip()) for part in content.split("/"))
+    except ValueError as error:
+        raise PlanError(
+            f"{option} {content!r} is not two days; give for example 2022-08-10/2022-09-23"
+        ) from error
+    if first > last:
+        raise PlanError(f"{option} {content}: ends before it begins")
+    return first, last
+
+
+def scratch_folder(request: Request) -> Path:
+    """Folder for what can be made again: unpacked zips, simulated events, HAND."""
+    if request.scratch is not None:
+        return Path(request.scratch)
+    return Path(platformdirs.user_cache_dir("floodcube"))
+
+
+def resolve(request: Request) -> Resolved:
+    """Look everything up that needs no search.
+
+    Raises
+    ------
+    CubeError
+        Unknown event, preset or endpoint, or options that contradict each other.
+    """
+    scratch = scratch_folder(request)
+    event = _event(request)
+    preset = load_preset(request.preset, request.catalog)
+    if request.product != "grd" or preset.product != "grd":
+        raise PlanError(f"product {request.product!r} cannot be built yet; build --product grd")
+    source = request.source or (event.source if event is not None else None)
+    if source is None:
+        raise PlanError("no source of scenes; give --source FOLDER, URL or endpoint id")
+    truth = None
+    endpoint = _endpoint(source, request.catalog)
+    if endpoint is not None and endpoint.kind == "simulation":
+        from cube.simulate import simulate_event
+
+        folder = Path(simulate_event(scratch / "demo").directory)
+        event, source = load_event(str(folder / "event.toml")), str(folder)
+    if event is not None and event.simulated:
+        known = Path(source) / "truth.tif"
+        truth = known if known.is_file() else None
+    bbox = _bbox(request, event)
+    backscatter = request.backscatter or preset.backscatter
+    if backscatter == "gamma0_rtc":
+        raise PlanError(
+            "backscatter gamma0_rtc needs terrain flattening, which is not built yet; choose"
+            " --backscatter gamma0, sigma0 or beta0"
+        )
+    if backscatter not in ("gamma0", "sigma0", "beta0"):
+        raise PlanError(f"unknown backscatter {backscatter!r}; choose gamma0, sigma0 or beta0")
+    model = request.model or preset.model
+    if model not in MODELS:
+        raise PlanError(f"unknown model {model!r}; choose {' or '.join(MODELS)}")
+    return Resolved(
+        event=event,
+        preset=preset,
+        bbox=bbox,
+        windows=_windows(request, event),
+        tracks=event.tracks if event is not None else (),
+        grid=_grid(request, preset, bbox),
+        backscatter=backscatter,
+        model=model,
+        dem=_dem(request, event),
+        permanent_water=_layer(
+            request.permanent_water, event.permanent_water if event is not None else None
+        ),
+        hand=request.hand or (event.hand if event is not None else None),
+        source=source,
+        out=_out(request, event),
+        scratch=scratch,
+        truth=truth,
+    )
+
+
+def _event(request: Request) -> Event | None:
+    if (request.event is None) == (request.bbox is None):
+        raise PlanError("give either --event ID or --bbox W,S,E,N with --during A/B")
+    if request.event is None:
+        if request.during is None:
+            raise PlanError("--bbox needs --during A/B, the days of the flood")
+        return None
+    return load_event(request.event, request.catalog)
+
+
+def _endpoint(source: str, catalog: str | None) -> Endpoint | None:
+    """Endpoint of that id; None for a URL or something on disk."""
+    if "://" in source or Path(source).exists():
+        return None
+    try:
+        return load_endpoint(source, catalog)
+    except CatalogError as error:
+        raise CatalogError(
+            f"source {source!r} is neither a folder, a URL nor a known endpoint: {error}"
+        ) from error
+
+
+def open_source(resolved: Resolved, request: Request) -> Source:
+    """Open the source of scenes."""
+    source = resolved.source
+    endpoint = _endpoint(source, request.catalog)
+    if endpoint is not None:
+        if endpoint.url is None:
+            raise CatalogError(f"endpoint {endpoint.id} has no url; give --source FOLDER")
+        return ApiSource(endpoint.url, endpoint.collections["grd"], local=endpoint.trust == "local")
+    if "://" in source and not source.startswith("file://"):
+        host = re.sub(r"^[a-z]+://([^/:]+).*$", r"\1", source)
+        return ApiSource(source, "sentinel-1-grd", local=is_loopback(host))
+    folder = Path(source.removeprefix("file://"))
+    if not folder.exists():
+        raise PlanError(f"--source {folder}: no such folder")
+    catalog = folder if folder.name == "catalog.json" else folder / "catalog.json"
+    if catalog.is_file():
+        return CatalogSource(catalog, "sentinel-1-grd")
+    return FolderSource(folder, resolved.scratch / "safe")
+
+
+def _bbox(request: Request, event: Event | None) -> BBox:
+    if request.bbox is not None:
+        return check_bbox(request.bbox)
+    assert event is not None  # one of both is given: `_event` saw to it
+    return event.aoi(request.aoi).bbox
+
+
+def _windows(request: Request, event: Event | None) -> Windows:
+    during = parse_dates(request.during, "--during") if request.during else None
+    before = parse_dates(request.before, "--before") if request.before else None
+    after = None
+    if event is not None:
+        during, before, after = during or event.during, before or event.before, event.after
+    assert during is not None  # --bbox needs it: `_event` saw to it
+    reference = request.reference
+    if reference != "recent":
+        named = event.references if event is not None else {}
+        if reference in named:
+            before = named[reference]
+        elif "/" in reference:
+            before = parse_dates(reference, "--reference")
+        else:
+            known = ", ".join(["recent", *named])
+            raise PlanError(f"unknown reference {reference!r}; choose {known} or A/B")
+    if before is not None and before[1] >= during[0]:
+        raise PlanError(f"before ends on {before[1]}, during begins on {during[0]}; end it earlier")
+    return Windows(before, during, after)
+
+
+def _grid(request: Request, preset: Preset, bbox: BBox) -> GeoBox:
+    resolution = request.resolution or preset.resolution
+    grid = target_grid(bbox, request.crs or preset.crs, resolution)
+    if not grid.crs.geographic and not (
+        min(resolution) >= _MIN_RESOLUTION_M and max(resolution) <= _MAX_RESOLUTION_M
+    ):
+        raise PlanError(
+            f"resolution {resolution[0]:g},{resolution[1]:g}: IW GRDH has 10 m pixels, choose"
+            f" {_MIN_RESOLUTION_M:g} to {_MAX_RESOLUTION_M:g} m (coarser would alias: build at"
+            " 20 m and coarsen with xarray)"
+        )
+    height, width = grid.shape
+    if min(height, width) < 2 or max(height, width) > 200_000:
+        raise PlanError(f"grid of {height} x {width} pixels; choose another bbox or resolution")
+    return grid
+
+
+def _dem(request: Request, event: Event | None) -> Dem:
+    path = request.dem or (event.dem if event is not None else None)
+    if path is None:
+        raise PlanError(
+            "no DEM; give --dem FILE (and --dem-datum where the file does not say what its"
+            " heights refer to)"
+        )
+    datum = request.dem_datum
+    if datum is None and request.dem is None and event is not None:
+        datum = event.dem_datum
+    return open_dem(path, datum)
+
+
+def _layer(asked: str | None, given: str | None) -> str | None:
+    """Path of an optional layer; ``none`` leaves it out."""
+    if asked == "none":
+        return None
+    return asked or given
+
+
+def _out(request: Request, event: Event | None) -> Path:
+    if request.out is not None:
+        if "://" in request.out and not request.out.startswith("file://"):
+            raise PlanError(f"--out {request.out}: cubes are built on a local disk; give a folder")
+        return Path(request.out.removeprefix("file://"))
+    if event is None:
+        return Path("cube.zarr")
+    first = request.aoi is None or request.aoi == event.aois[0].name
+    return Path(f"{event.id}.zarr" if first else f"{event.id}-{request.aoi}.zarr")
