@@ -14,7 +14,7 @@ from cube.simulate.annotation_general import (
     statistics,
 )
 from cube.simulate.geometry import SPEED_OF_LIGHT, ground_point, look_vectors
-from cube.simulate.product import ProductSpec, Swath, ellipsoid_incidence
+from cube.simulate.product import GridPoints, ProductSpec, Swath, ellipsoid_incidence
 from cube.simulate.xmltree import (
     Value,
     counted,
@@ -32,8 +32,10 @@ AZIMUTH_BANDWIDTH_HZ = {"IW1": 327.0, "IW2": 313.0, "IW3": 314.0}
 ANTENNA_POINTS = 700
 
 
-def product_xml(spec: ProductSpec, polarisation: str, pixels: NDArray[np.uint16]) -> ET.Element:
-    """Whole annotation of one image."""
+def product_xml(
+    spec: ProductSpec, polarisation: str, pixels: NDArray[np.uint16], grid: GridPoints
+) -> ET.Element:
+    """Whole annotation of one image; `grid` is ``spec.grid()``."""
     mean, deviation = float(pixels.mean(dtype="float64")), float(pixels.std(dtype="float64"))
     return node(
         "product",
@@ -48,7 +50,7 @@ def product_xml(spec: ProductSpec, polarisation: str, pixels: NDArray[np.uint16]
             node("dopplerCentroid", [counted("dcEstimateList", _doppler(spec))]),
             node("antennaPattern", [counted("antennaPatternList", _antenna(spec))]),
             node("swathTiming", [counted("burstList", [])], linesPerBurst=0, samplesPerBurst=0),
-            node("geolocationGrid", [counted("geolocationGridPointList", _grid(spec))]),
+            node("geolocationGrid", [counted("geolocationGridPointList", _grid(spec, grid))]),
             node("coordinateConversion", [counted("coordinateConversionList", _conversions(spec))]),
             node("swathMerging", [counted("swathMergeList", _merges(spec))]),
         ],
@@ -244,8 +246,7 @@ def _antenna(spec: ProductSpec) -> list[ET.Element]:
     return patterns
 
 
-def _grid(spec: ProductSpec) -> list[ET.Element]:
-    grid = spec.grid()
+def _grid(spec: ProductSpec, grid: GridPoints) -> list[ET.Element]:
     elevation = spec.elevation_deg(grid.range_m, grid.incidence_deg)
     return [
         node(

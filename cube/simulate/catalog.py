@@ -144,9 +144,7 @@ def raster_item(identifier: str, path: Path, time: np.datetime64) -> pystac.Item
     return item
 
 
-def write_catalog(
-    directory: Path, title: str, collections: dict[str, list[pystac.Item]]
-) -> Path:
+def write_catalog(directory: Path, title: str, collections: dict[str, list[pystac.Item]]) -> Path:
     """Write ``directory/catalog.json`` with a collection for each list of Items.
 
     All links and assets are relative, so that the folder can be moved as a whole.
@@ -167,7 +165,8 @@ def write_catalog(
         )
         collection.add_items(items)
         root.add_child(collection)
-    root.normalize_hrefs(str(directory))
+    # named as a file: a folder whose name holds a dot would be taken for one
+    root.normalize_hrefs(str(directory / "catalog.json"))
     root.make_all_asset_hrefs_relative()
     root.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
     return directory / "catalog.json"

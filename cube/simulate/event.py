@@ -76,10 +76,10 @@ PASSES = (
     Pass(DESCENDING, "2022-08-06T01:25:19.01", 44425, wind_m_s=4.0, soil_db=0.3, parts=2),
     Pass(ASCENDING, "2022-08-15T13:36:41.9", 44564, wind_m_s=5.5, soil_db=0.4),
     Pass(DESCENDING, "2022-08-18T01:25:19.3", 44600, wind_m_s=2.5, soil_db=0.5),
-    Pass(DESCENDING, "2022-08-30T01:25:20.0", 44775, stage_m=0.45, wind_m_s=3.0, soil_db=0.9),
-    Pass(DESCENDING, "2022-09-11T01:25:20.3", 44950, stage_m=0.95, wind_m_s=9.5, soil_db=0.8),
-    Pass(ASCENDING, "2022-09-20T13:36:44.1", 45089, stage_m=1.4, wind_m_s=3.5, soil_db=0.6),
-    Pass(DESCENDING, "2022-09-23T01:25:20.6", 45125, stage_m=1.5, wind_m_s=4.0, soil_db=0.7),
+    Pass(DESCENDING, "2022-08-30T01:25:20.0", 44775, stage_m=0.35, wind_m_s=3.0, soil_db=0.9),
+    Pass(DESCENDING, "2022-09-11T01:25:20.3", 44950, stage_m=0.75, wind_m_s=9.5, soil_db=0.8),
+    Pass(ASCENDING, "2022-09-20T13:36:44.1", 45089, stage_m=1.1, wind_m_s=3.5, soil_db=0.6),
+    Pass(DESCENDING, "2022-09-23T01:25:20.6", 45125, stage_m=1.2, wind_m_s=4.0, soil_db=0.7),
 )
 """In order of time; the last one is the largest flood, the one before the last of the descending
 track is windy enough for water to be as bright as bare soil in VV."""
@@ -179,9 +179,7 @@ def _build(directory: Path, seed: int, *, small: bool) -> list[str]:
     collections = {
         "sentinel-1-grd": items,
         "dem": [raster_item("dem", directory / "dem.tif", day)],
-        "permanent-water": [
-            raster_item("permanent-water", directory / "permanent_water.tif", day)
-        ],
+        "permanent-water": [raster_item("permanent-water", directory / "permanent_water.tif", day)],
     }
     write_catalog(directory, TITLE, collections)
     return names
@@ -313,9 +311,7 @@ class PassSimulator:
             for first, stop in zip(edges[:-1], edges[1:], strict=True)
         ]
         times = tuple(_sensing(piece) for piece in pieces)
-        return [
-            whole.part(piece, number, times) for number, piece in enumerate(pieces, 1)
-        ]
+        return [whole.part(piece, number, times) for number, piece in enumerate(pieces, 1)]
 
     def _images(self, whole: ProductSpec) -> dict[str, NDArray[np.uint16]]:
         """Digital numbers of all lines of the pass."""

@@ -143,9 +143,7 @@ def _add_target(power: Singles, target: Target) -> None:
     power[np.ix_(rows, cols)] += (target.amplitude**2 * response).astype("float32")
 
 
-def add_border(
-    image: NDArray[np.uint16], border: Border, seed: np.random.SeedSequence
-) -> None:
+def add_border(image: NDArray[np.uint16], border: Border, seed: np.random.SeedSequence) -> None:
     """Overwrite the strips of border noise, in place.
 
     Both polarisations of a product get the same edges, hence the seed and no generator.

@@ -34,11 +34,11 @@ class Swath:
 
     def columns(self, geometry: ImageGeometry) -> tuple[int, int] | None:
         """First and last sample of the merged image, or None where there are none."""
-        edges = np.array([self.merge_near_time_s, self.merge_far_time_s]) * SPEED_OF_LIGHT / 2
-        middle = geometry.first_line_s + geometry.lines * geometry.line_step_s / 2
-        _, col = geometry.position(np.full(2, middle), edges)
-        first, last = max(0, int(np.ceil(col[0]))), min(geometry.samples, int(np.ceil(col[1]))) - 1
-        return (first, last) if first <= last else None
+        middle = np.float64(geometry.lines / 2)
+        _, distance = geometry.slant(middle, np.arange(geometry.samples, dtype=float))
+        edges = [self.merge_near_time_s, self.merge_far_time_s]
+        first, stop = np.searchsorted(2 * distance / SPEED_OF_LIGHT, edges)
+        return (int(first), int(stop) - 1) if first < stop else None
 
 
 def _range_at_incidence(orbit: Orbit, angles_deg: Floats, height_m: float) -> Floats:

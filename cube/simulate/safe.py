@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -76,7 +77,7 @@ def write_grd(directory: Path, spec: ProductSpec, pixels: Mapping[str, Pixels]) 
         noise = noise_table(spec, polarisation)
         documents = {
             ("product", f"annotation/{stem}.xml"): product_xml(
-                spec, polarisation, pixels[polarisation]
+                spec, polarisation, pixels[polarisation], grid
             ),
             ("noise", f"annotation/calibration/noise-{stem}.xml"): noise_xml(spec, header, noise),
             ("calibration", f"annotation/calibration/calibration-{stem}.xml"): calibration_xml(
@@ -102,21 +103,26 @@ def write_grd(directory: Path, spec: ProductSpec, pixels: Mapping[str, Pixels]) 
     return target
 
 
-def _write_tiff(path: Path, values: Pixels, gcps: list[GroundControlPoint]) -> None:
+def _open_tiff(path: Path, shape: tuple[int, int], gcps: list[GroundControlPoint]) -> Any:
     """Uncompressed strips of one line with ground control points, as ESA writes them."""
-    profile = {
-        "driver": "GTiff",
-        "dtype": "uint16",
-        "count": 1,
-        "height": values.shape[0],
-        "width": values.shape[1],
-        "blockysize": 1,
-        "gcps": gcps,
-        "crs": "EPSG:4326",
-    }
-    with rasterio.open(path, "w", **profile) as file:
+    return rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="uint16",
+        count=1,
+        height=shape[0],
+        width=shape[1],
+        blockysize=1,
+        gcps=gcps,
+        crs="EPSG:4326",
+    )
+
+
+def _write_tiff(path: Path, values: Pixels, gcps: list[GroundControlPoint]) -> None:
+    with _open_tiff(path, (values.shape[0], values.shape[1]), gcps) as file:
         file.write(values, 1)
-        file.update_tags(TIFFTAG_IMAGEDESCRIPTION="Sentinel-1A IW GRD HR L1, simulated")
+        file.update_tags(TIFFTAG_IMAGEDESCRIPTION="Sentinel-1 IW GRD HR L1, simulated")
 
 
 def _file_object(folder: Path, href: str) -> DataObject:
@@ -192,11 +198,12 @@ def _copy_without_pixels(real_safe: Path, out_dir: Path) -> Path:
     return target
 
 
-def _write_blocks(path: Path, shape: tuple[int, int], source: Pixels | RowSource) -> None:
-    profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "blockysize": 1}
+def _write_blocks(
+    path: Path, shape: tuple[int, int], source: Pixels | RowSource, gcps: list[GroundControlPoint]
+) -> None:
     rows = source if callable(source) else _array_rows(source)
     lines, samples = shape
-    with rasterio.open(path, "w", height=lines, width=samples, **profile) as file:
+    with _open_tiff(path, shape, gcps) as file:
         for first in range(0, lines, BLOCK_LINES):
             count = min(BLOCK_LINES, lines - first)
             block = rows(first, count)

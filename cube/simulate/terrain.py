@@ -87,7 +87,7 @@ class Terrain:
 
     def ellipsoidal(self, lon: Floats, lat: Floats) -> Floats:
         """Height above the ellipsoid (m) at degrees, any one shape."""
-        return self.sample(self.orthometric_m + self.undulation_m, lon, lat)
+        return self.sample(self.orthometric_m, lon, lat) + self.sample(self.undulation_m, lon, lat)
 
 
 def local_metres(lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
