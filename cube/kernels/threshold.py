@@ -32,9 +32,8 @@ SMALLER_SHARE = 0.1
 """Least share of the smaller mode for its histogram to be trusted (Chini et al. 2017)."""
 
 BHATTACHARYYA = 0.98
-"""Least agreement of a histogram with its two fitted modes: the 0.99 of Chini et al. (2017), less
-what counting alone takes from it, (bins - 1) / (8 counts), for 60 bins of a tile of 1000 cells."""
-
+"""Least agreement of a histogram with its two fitted modes. Chini et al. (2017) ask 0.99; one
+hundredth is left for land of more than one cover."""
 
 ROUNDS = 60
 """Iterations of a fit: moments are settled to a few per cent, all that a test for modes needs."""
@@ -52,7 +51,8 @@ class Modes(NamedTuple):
     ashman: Float64
     """Separation D of the two modes; NaN where nothing could be fitted."""
     agreement: Float64
-    """Bhattacharyya coefficient of histogram and fit, 0..1."""
+    """Bhattacharyya coefficient of histogram and fit; what counting alone takes from it, (occupied
+    bins) / (8 counts), is given back."""
 
 
 def _checked(histogram: ArrayLike, centres: ArrayLike) -> tuple[Float64, Float64]:
@@ -210,7 +210,9 @@ def modes(histograms: ArrayLike, centres: ArrayLike, least_spread: float = 0.0) 
     separation = np.sqrt(2.0) * (mean[1] - mean[0]) / np.hypot(common[0], common[1])
     separation = np.where(np.isnan(cut[:, 0]), np.nan, separation)
     shape = counts.shape[:-1]
-    fields = (mass[0], *mean, *spread, separation, np.sqrt(share * fit).sum(axis=1))
+    chance = (flat > 0).sum(axis=1) / np.maximum(8 * flat.sum(axis=1), 1)
+    agreement = np.sqrt(share * fit).sum(axis=1) + chance
+    fields = (mass[0], *mean, *spread, separation, agreement)
     return Modes(*(np.asarray(field).reshape(shape) for field in fields))
 
 

@@ -162,9 +162,9 @@ class WaterModel:
     water, land : floats
         Share of each of `WATER` and `LAND` within its class.
     misfit : float
-        Kullback-Leibler divergence of the scene from the fit, nats; NaN without data.
+        Kullback-Leibler divergence of the scene from the textbook, nats; 0 without data.
     threshold, slope : float
-        Of a tiled threshold: dB, and log-odds per dB; else NaN.
+        Of a tiled threshold: dB, and log-odds per dB; else 0, so that models compare.
     on_vh : bool
         Whether `threshold` is for VH.
     """
@@ -175,8 +175,8 @@ class WaterModel:
     water: tuple[float, ...]
     land: tuple[float, ...]
     misfit: float
-    threshold: float = float("nan")
-    slope: float = float("nan")
+    threshold: float = 0.0
+    slope: float = 0.0
     on_vh: bool = False
 
 
@@ -299,15 +299,14 @@ def _capped(share: Float64) -> Float64:
     return np.append(share[:OPEN] * ((1 - shallow) / share[:OPEN].sum()), shallow)
 
 
-def _fallback(tiles: Counts) -> tuple[float, float, bool]:
+def _fallback(tiles: Counts) -> tuple[float, float, bool] | None:
     """Tiled threshold (dB), log-odds per dB, and whether on VH: the better separated of the two."""
     vv, vh = _centres(tiles.shape[2] > 1)
-    cut, slope, apart = tiled_threshold(tiles.sum(axis=2), vv, TEXTURE)
+    cuts = [(*tiled_threshold(tiles.sum(axis=2), vv, TEXTURE), False)]
     if vh is not None:
-        other, its_slope, further = tiled_threshold(tiles.sum(axis=1), vh, TEXTURE)
-        if np.isnan(apart) or further > apart:
-            return other, its_slope, True
-    return cut, slope, False
+        cuts.append((*tiled_threshold(tiles.sum(axis=1), vh, TEXTURE), True))
+    found = [(apart, cut, slope, on_vh) for cut, slope, apart, on_vh in cuts if not np.isnan(cut)]
+    return max(found)[1:] if found else None
 
 
 def _checked(scene: Counts, tiles: Counts | None) -> tuple[Counts, Counts]:
@@ -381,8 +380,8 @@ def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> Water
     """
     scene, tiles = _checked(scene_histogram, tile_histograms)
     dual = scene.shape[1] > 1
-    share, wet, dry, misfit = GLOBAL_SHARE, _shares(WATER), _shares(LAND), float("nan")
-    method, cut, slope, on_vh = "dry", float("nan"), float("nan"), False
+    share, wet, dry, misfit = GLOBAL_SHARE, _shares(WATER), _shares(LAND), 0.0
+    method, cut, slope, on_vh = "dry", 0.0, 0.0, False
     if scene.sum() > 0:
         water, land = _masses(dual, with_smooth=True)
         prior = np.concatenate([share * wet, (1 - share) * dry])
@@ -398,9 +397,9 @@ def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> Water
             )
         else:
             dry, _ = fit_shares(scene, land, dry, CONFIDENCE)
-        if misfit > MISFIT:
-            cut, slope, on_vh = _fallback(tiles)
-            method = method if np.isnan(cut) else "tiled-threshold"
+        fallback = _fallback(tiles) if misfit > MISFIT else None
+        if fallback is not None:
+            method, (cut, slope, on_vh) = "tiled-threshold", fallback
     waters, covers = tuple(wet.tolist()), tuple((dry / dry.sum()).tolist())
     return WaterModel(method, dual, share, waters, covers, misfit, cut, slope, on_vh)
 
