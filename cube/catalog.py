@@ -20,7 +20,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from cube.errors import CatalogError, PlanError
 from cube.grid import check_bbox
 
-__all__ = ["Aoi", "Endpoint", "Event", "Preset", "events", "load_endpoint", "load_event", "load_preset"]
+__all__ = [
+    "Aoi",
+    "Endpoint",
+    "Event",
+    "Preset",
+    "events",
+    "load_endpoint",
+    "load_event",
+    "load_preset",
+]
 
 Dates = tuple[date, date]
 _Record = TypeVar("_Record", bound=BaseModel)

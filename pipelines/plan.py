@@ -25,7 +25,7 @@ from cube.readers.stac import Source
 from cube.schema import CHUNK, FORMAT_VERSION, cube_variables
 from pipelines.request import Request, Resolved, open_source, resolve
 
-__all__ = ["PassRecord", "Plan", "identity_of", "make_plan", "plan_cube"]
+__all__ = ["PassRecord", "Plan", "identity_of", "make_plan", "plan_cube", "run_of"]
 
 BLOCK = 2048
 BASE_BYTES = 420 * 2**20
@@ -184,7 +184,7 @@ def plan_cube(
     layers, more = _layers(resolved, polarisations, records)
     identity = {**identity_of(resolved), "polarisations": list(polarisations)}
     plan = Plan(identity, records, layers, notes=(*notes, *more))
-    run = _run(request, resolved, plan, tuple(passes))
+    run = run_of(request, resolved, plan, tuple(passes))
     return Plan(identity, records, layers, run, plan.notes), tuple(passes)
 
 
@@ -264,9 +264,10 @@ def _layers(
     return tuple(layers), notes
 
 
-def _run(
+def run_of(
     request: Request, resolved: Resolved, plan: Plan, passes: tuple[Pass, ...]
 ) -> dict[str, Any]:
+    """How a plan is run on this machine, and what it costs."""
     workers = request.workers or os.cpu_count() or 1
     if workers < 1:
         raise PlanError(f"--workers {workers}; give at least 1")

@@ -16,9 +16,12 @@ from cube.grid import BBox, check_bbox, target_grid
 from cube.readers.dem import Dem, open_dem
 from cube.readers.passes import Windows
 from cube.readers.stac import ApiSource, CatalogSource, FolderSource, Source, is_loopback
+from cube.simulate import simulate_event
 
 __all__ = ["Request", "Resolved", "open_source", "resolve"]
 
+SIMULATION = 1
+"""Version of the simulated event in the scratch folder; older ones are not used again."""
 MODELS = ("bayes", "none")
 _MIN_RESOLUTION_M, _MAX_RESOLUTION_M = 2.0, 40.0
 
@@ -142,9 +145,10 @@ def resolve(request: Request) -> Resolved:
     truth = None
     endpoint = _endpoint(source, request.catalog)
     if endpoint is not None and endpoint.kind == "simulation":
-        from cube.simulate import simulate_event
-
-        folder = Path(simulate_event(scratch / "demo").directory)
+        folder = scratch / f"simulated-{event.id if event is not None else 'event'}-{SIMULATION}"
+        if not folder.exists():
+            scratch.mkdir(parents=True, exist_ok=True)
+            simulate_event(folder)
         event, source = load_event(str(folder / "event.toml")), str(folder)
     if event is not None and event.simulated:
         known = Path(source) / "truth.tif"

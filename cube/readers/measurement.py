@@ -129,7 +129,7 @@ def _contiguous(raster: Any, path: Path) -> int | None:
     size = raster.width * 2
 
     def place(strip: int) -> int | None:
-        found = raster.get_tag_item(f"BLOCK_OFFSET_0_{strip}", ns="TIFF", bidx=1)
+        found = raster.get_tag_item(f"BLOCK_OFFSET_0_{strip}", "TIFF", bidx=1)
         return None if found is None else int(found)
 
     first = place(0)

@@ -82,6 +82,11 @@ class Scene:
         """Names of the polarisations."""
         return tuple(name for name, _ in self.files)
 
+    def of(self, polarisations: tuple[str, ...]) -> tuple[Files, ...]:
+        """Files of the polarisations, in that order."""
+        known = dict(self.files)
+        return tuple(known[name] for name in polarisations)
+
 
 class Calibrated:
     """Calibrated power of one polarisation, read window by window.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from cube.chunks import tiles
 from cube.kernels.radiometry import FLOOR
 from cube.kernels.water import histogram
+from cube.schema import CHUNK
 
 __all__ = ["floored_counts", "tile_histograms"]
 
@@ -52,5 +53,5 @@ def floored_counts(block: NDArray[np.float32]) -> NDArray[np.uint32]:
         part = block[:, part_y, part_x]
         valid = np.isfinite(part).sum(axis=(1, 2))
         found.append(np.stack([valid, (part == FLOOR).sum(axis=(1, 2))], axis=-1))
-    across = -(-shape[1] // 512)
+    across = -(-shape[1] // CHUNK)
     return np.stack(found).astype("uint32").reshape(-1, across, len(block), 2)

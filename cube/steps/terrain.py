@@ -256,10 +256,9 @@ def _metres(grid: GeoBox, rows: slice, cols: slice) -> tuple[float, float]:
     UTM varies by 1e-3 over a zone, which moves a slope limit of 10 degrees by 0.01 degree.
     """
     height, width = grid.shape
-    row, col = np.array([height / 2] * 4), np.array([width / 2] * 4)
-    lon, lat = to_lonlat(grid)(
-        *pixel_to_map(grid, col + [-1.0, 1.0, 0.0, 0.0], row + [0.0, 0.0, -1.0, 1.0])
-    )
+    col = width / 2 + np.array([-1.0, 1.0, 0.0, 0.0])
+    row = height / 2 + np.array([0.0, 0.0, -1.0, 1.0])
+    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
     place = to_ecef(lon, lat, 0.0)
     return (
         float(np.linalg.norm(place[3] - place[2]) / 2),

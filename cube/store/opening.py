@@ -38,11 +38,13 @@ def open_cube(url: str | Path, *, incomplete: bool = False) -> xr.Dataset:
         There is no cube at this place.
     """
     path = str(url)
-    if "://" not in path:
-        if read_plan(Path(path)) is None:
-            raise StoreError(f"{path}: no such cube; build one with cube build --out {path}")
-    chunks = {"time": 1, "track": 1, "y": 4 * CHUNK, "x": 4 * CHUNK}
+    if "://" not in path and read_plan(Path(path)) is None:
+        raise StoreError(f"{path}: no such cube; build one with cube build --out {path}")
+    chunks = {"y": 4 * CHUNK, "x": 4 * CHUNK}
     ds = xr.open_zarr(path, chunks=chunks, consolidated=True)
+    for variable in ds.variables.values():
+        if "y" not in variable.dims and "x" not in variable.dims:
+            variable.load()  # a few values per pass: lazy ones would only be in the way
     if not incomplete:
         ds = ds.isel(time=np.flatnonzero(ds["complete"].values))
     ds = ds.sortby("time")

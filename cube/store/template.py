@@ -87,6 +87,19 @@ def statistics_variables(polarisations: tuple[str, ...]) -> list[tuple[Variable,
             "statistics",
         )
         found.append((variable, bins))
+        found.append(
+            (
+                Variable(
+                    "reference_histogram",
+                    ("track", *variable.dims[1:]),
+                    variable.dtype,
+                    0,
+                    variable.attrs,
+                    variable.group,
+                ),
+                bins,
+            )
+        )
     return found
 
 

@@ -20,17 +20,30 @@ from cube.errors import StoreError
 from cube.schema import CHUNK, Variable
 from cube.store.template import consolidate, create_array
 
-__all__ = ["Journal", "Target", "set_flag", "set_summary", "write_blocks"]
+__all__ = [
+    "Journal",
+    "Target",
+    "remove_partial",
+    "set_flag",
+    "set_summary",
+    "stored_array",
+    "write_blocks",
+]
 
 Statistic = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where one band of a stack goes: a variable and its index along time or track."""
+    """Where one band of a stack goes: a variable and its index along time or track.
+
+    Where `lookup` is given, the band holds whole numbers and ``lookup[number]`` is stored;
+    negative numbers store the array's fill value.
+    """
 
     variable: str
     index: int | None = None
+    lookup: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,26 +79,27 @@ class Journal:
 
     def done(self) -> NDArray[np.bool_]:
         """Flags of the blocks, shape (block_y, block_x)."""
-        return np.asarray(_array(self.path, f"progress/{self.stage}")[...])
+        return np.asarray(stored_array(self.path, f"progress/{self.stage}")[...])
 
     def mark(self, y: int, x: int) -> None:
         """Say that a block is on disk."""
-        _array(self.path, f"progress/{self.stage}")[y, x] = True
+        stored_array(self.path, f"progress/{self.stage}")[y, x] = True
 
     def close(self) -> None:
         """Forget the journals of all stages: the cube is finished."""
         shutil.rmtree(Path(self.path) / "progress", ignore_errors=True)
 
 
-@lru_cache(maxsize=256)
-def _array(path: str, name: str) -> Any:
-    group = zarr.open_group(path, mode="r+", use_consolidated=False)
-    return group[name]
+def stored_array(path: str, name: str) -> Any:
+    """Array of a store by its path within it; opened once per process and version of it."""
+    state = (Path(path) / name / "zarr.json").stat()
+    return _open_array(path, name, state.st_ino, state.st_mtime_ns)
 
 
-def forget(path: str) -> None:
-    """Close what this process holds open of a store."""
-    _array.cache_clear()
+@lru_cache(maxsize=512)
+def _open_array(path: str, name: str, inode: int, modified: int) -> Any:
+    del inode, modified  # another array at the same place is another one
+    return zarr.open_array(f"{path}/{name}", mode="r+")
 
 
 def _write(
@@ -100,12 +114,12 @@ def _write(
     rows, cols = slice(y0, y1), slice(x0, x1)
     try:
         for band, target in zip(stack, targets, strict=True):
-            array = _array(path, target.variable)
+            array = stored_array(path, target.variable)
             place = (rows, cols) if target.index is None else (target.index, rows, cols)
-            array[place] = band if array.dtype == band.dtype else _whole(band, array.dtype)
+            array[place] = _stored(band, target, array)
         tile_rows, tile_cols = _tiles(rows), _tiles(cols)
         for name, (index, function) in statistics.items():
-            _array(path, name)[index, tile_rows, tile_cols] = function(stack)
+            stored_array(path, name)[index, tile_rows, tile_cols] = function(stack)
         journal.mark(y0 // journal.block, x0 // journal.block)
     except OSError as error:
         raise _full(path, error) from error
@@ -116,11 +130,13 @@ def _tiles(part: slice) -> slice:
     return slice(part.start // CHUNK, -(-part.stop // CHUNK))
 
 
-def _whole(band: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Classes and day counts travel as float32; both are exact there."""
-    if dtype == np.dtype("int64"):
-        raise ValueError("times do not travel as float32")
-    return band.astype(dtype)
+def _stored(band: NDArray[np.float32], target: Target, array: Any) -> NDArray[Any]:
+    """Values as they are stored; classes and indices travel as float32, exactly."""
+    if target.lookup is not None:
+        index = band.astype("int64")
+        values = np.asarray((*target.lookup, array.fill_value), array.dtype)
+        return np.where(index < 0, values[-1], values[index])
+    return band if array.dtype == band.dtype else band.astype(array.dtype)
 
 
 def _full(path: str, error: OSError) -> StoreError:
@@ -176,7 +192,7 @@ def write_blocks(
 
 def set_flag(path: Path, name: str, index: int, value: bool = True) -> None:
     """Set a per-pass flag; the client alone does this, by one atomic rename."""
-    array = _array(str(path), name)
+    array = stored_array(str(path), name)
     try:
         array[index] = value
     except OSError as error:

@@ -1,0 +1,188 @@
+"""``cube build``: from a request to a finished flood cube, resumable at any block."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cube.errors import StoreError
+from cube.readers.passes import Pass
+from cube.readers.safe import extract
+from cube.readers.scene import Scene, open_annotation, open_calibrated
+from cube.readers.stac import Source
+from cube.schema import Role, cube_variables
+from cube.store.lock import BuildLock
+from cube.store.template import create, read_plan
+from cube.store.write import remove_partial, stored_array
+from pipelines.hand import make_hand
+from pipelines.plan import PassRecord, Plan, identity_of, plan_cube, run_of
+from pipelines.request import Request, Resolved, open_source, resolve
+from pipelines.runner import Progress, Runner
+from pipelines.stages import Stages
+
+__all__ = ["Result", "build"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished cube.
+
+    Attributes
+    ----------
+    path : Path
+    plan : Plan
+    truth : Path or None
+        Known flood classes, where the event was simulated.
+    built : bool
+        False where the cube was finished already.
+    """
+
+    path: Path
+    plan: Plan
+    truth: Path | None
+    built: bool
+
+
+def build(request: Request, progress: Progress | None = None) -> Result:
+    """Build a cube, or go on with one, or find it finished.
+
+    An existing store is continued by the plan that it keeps; nothing is searched again.
+
+    Raises
+    ------
+    CubeError
+        One line that says what was found, what was allowed and what to do. What was on disk
+        stays.
+    """
+    progress = progress or Progress()
+    resolved = resolve(request)
+    stored = read_plan(resolved.out) if not request.overwrite else None
+    if stored is not None:
+        _same(resolved, stored)
+        plan = Plan.from_stored(stored)
+        if _finished(resolved.out, len(plan.passes)):
+            progress.say(f"{resolved.out} is complete: nothing to do")
+            return Result(resolved.out, plan, resolved.truth, built=False)
+    with BuildLock(resolved.out):
+        if request.overwrite:
+            _remove(resolved.out)
+        source = open_source(resolved, request)
+        if stored is None:
+            plan, passes = plan_cube(request, resolved, source)
+        else:
+            passes = _fetch(plan, source)
+            plan = replace(plan, run=run_of(request, resolved, plan, passes))
+        for note in plan.notes:
+            progress.say(f"note: {note}")
+        passes = _ready(passes, plan, resolved, progress)
+        hand = make_hand(resolved, progress) if "hand" in plan.layers else None
+        if stored is None:
+            _create(resolved, plan)
+        else:
+            remove_partial(resolved.out)
+            progress.say(f"resuming {resolved.out}")
+        _stages(request, resolved, plan, passes, hand, progress)
+    return Result(resolved.out, plan, resolved.truth, built=True)
+
+
+def _stages(
+    request: Request,
+    resolved: Resolved,
+    plan: Plan,
+    passes: tuple[Pass, ...],
+    hand: Path | None,
+    progress: Progress,
+) -> None:
+    run = plan.run
+    with Runner(run["scheduler"], run["workers"], run["memory_limit"]) as runner:
+        if runner.dashboard:
+            progress.say(f"dashboard: {runner.dashboard}")
+        Stages(resolved, plan, passes, hand, run["block"], runner, progress).run()
+
+
+def _same(resolved: Resolved, stored: dict[str, Any]) -> None:
+    """Refuse a store of another plan, naming what differs."""
+    kept, asked = stored["identity"], identity_of(resolved)
+    different = [key for key, value in asked.items() if kept.get(key) != value]
+    if different:
+        says = "; ".join(
+            f"{key} is {json.dumps(kept.get(key))}, asked for {json.dumps(asked[key])}"
+            for key in different[:3]
+        )
+        raise StoreError(
+            f"{resolved.out}: is a cube of another plan ({says}); choose another --out, or"
+            " --overwrite to replace it"
+        )
+
+
+def _finished(path: Path, passes: int) -> bool:
+    if (path / "progress").exists():
+        return False
+    return bool(np.asarray(stored_array(str(path), "complete")[:passes]).all())
+
+
+def _remove(path: Path) -> None:
+    """Delete a cube that is to be replaced, and nothing else."""
+    if path.exists():
+        read_plan(path)  # refuses what is not a cube
+        shutil.rmtree(path)
+
+
+def _fetch(plan: Plan, source: Source) -> tuple[Pass, ...]:
+    """Passes of a stored plan with their files, by id."""
+    wanted = [name for record in plan.passes for name in record.scenes]
+    scenes = dict(zip(wanted, source.fetch(wanted), strict=True))
+    return tuple(_pass(record, scenes) for record in plan.passes)
+
+
+def _pass(record: PassRecord, scenes: dict[str, Scene]) -> Pass:
+    role: Role = record.role  # type: ignore[assignment]  # written by us
+    return Pass(
+        record.platform,
+        record.datatake,
+        record.track,
+        record.direction,
+        np.datetime64(record.time, "us"),
+        role,
+        tuple(scenes[name] for name in record.scenes),
+    )
+
+
+def _ready(
+    passes: tuple[Pass, ...], plan: Plan, resolved: Resolved, progress: Progress
+) -> tuple[Pass, ...]:
+    """Unpack zips and open every file once: a bad one is named before anything is written."""
+    scenes = [scene for one in passes for scene in one.scenes]
+    for scene in scenes:
+        if scene.archive is not None:
+            progress.say(f"unpacking {scene.id}")
+            extract(Path(scene.archive), resolved.scratch / "safe")
+    with progress.stage("checking products", len(scenes)) as advance:
+        for scene in scenes:
+            for files in scene.of(plan.polarisations):
+                open_annotation(files.annotation)
+                open_calibrated(files, resolved.backscatter).raw.check()
+            advance()
+    return passes
+
+
+def _create(resolved: Resolved, plan: Plan) -> None:
+    text = np.dtypes.StringDType()
+    passes = plan.passes
+    coordinates = {
+        "time": np.array([one.time for one in passes], "datetime64[us]").astype("int64"),
+        "relative_orbit": np.array([one.track for one in passes], "int16"),
+        "orbit_direction": np.array([one.direction for one in passes], text),
+        "platform": np.array([one.platform for one in passes], text),
+        "scene_ids": np.array([" ".join(one.scenes) for one in passes], text),
+        "role": np.array([one.role for one in passes], text),
+        "track": np.array(plan.tracks, "int16"),
+    }
+    variables = cube_variables(plan.polarisations, resolved.backscatter, frozenset(plan.layers))
+    resolved.out.parent.mkdir(parents=True, exist_ok=True)
+    create(resolved.out, plan.stored(), resolved.grid, variables, coordinates, plan.polarisations)

@@ -1,0 +1,256 @@
+"""The stages of a build in order: one task per block each, journalled, flagged at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cube.kernels.water import WaterModel, fit
+from cube.readers.passes import Pass
+from cube.readers.raster import Raster, describe
+from cube.readers.scene import Files
+from cube.steps.backscatter import PassSource, backscatter
+from cube.steps.flood import (
+    FloodSource,
+    Polarised,
+    WaterSource,
+    flood_classes,
+    permanent_water,
+    reference,
+    summary,
+)
+from cube.steps.statistics import floored_counts, tile_histograms
+from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
+from cube.store.layers import StoredLayer
+from cube.store.write import Journal, Target, set_flag, set_summary, stored_array, write_blocks
+from pipelines.plan import Plan
+from pipelines.request import Resolved
+from pipelines.runner import Progress, Runner
+
+__all__ = ["Stages"]
+
+_PERMANENT_PASSES = 10
+
+
+class Stages:
+    """Everything between an empty template and a finished cube."""
+
+    def __init__(
+        self,
+        resolved: Resolved,
+        plan: Plan,
+        passes: tuple[Pass, ...],
+        hand: Path | None,
+        block: int,
+        runner: Runner,
+        progress: Progress,
+    ) -> None:
+        self._resolved, self._plan, self._passes, self._hand = resolved, plan, passes, hand
+        self._path = str(resolved.out)
+        self._shape = (int(resolved.grid.shape[0]), int(resolved.grid.shape[1]))
+        self._block, self._runner, self._progress = block, runner, progress
+        self._models: dict[tuple[str, int], WaterModel] = {}
+
+    def run(self) -> None:
+        """Run all stages; those that are on disk already cost one look at their journal."""
+        self._surface()
+        for index in range(len(self._passes)):
+            self._backscatter(index)
+        if "reference" in self._plan.layers:
+            for number, track in enumerate(self._plan.tracks):
+                self._reference(number, track)
+        if "water" in self._plan.layers:
+            self._permanent()
+            for index in range(len(self._passes)):
+                self._flood(index)
+            self._summary()
+        else:
+            for index in range(len(self._passes)):
+                set_flag(Path(self._path), "complete", index)
+        self._journal("surface").close()
+
+    def _journal(self, stage: str) -> Journal:
+        return Journal(self._path, stage, self._shape, self._block)
+
+    def _stage(
+        self,
+        stage: str,
+        title: str,
+        stack: Any,
+        targets: Sequence[Target],
+        statistics: dict[str, tuple[int, Any]] | None = None,
+    ) -> None:
+        """Write the blocks of a stage that are missing."""
+        journal = self._journal(stage)
+        journal.open()
+        writes = write_blocks(stack, self._path, targets, journal, statistics)
+        if writes:
+            with self._progress.stage(title, len(writes)) as advance:
+                self._runner.run(writes, advance)
+
+    def _name(self, index: int) -> str:
+        one = self._plan.passes[index]
+        return f"{one.time[:16].replace('T', ' ')} {one.platform} orbit {one.track}"
+
+    def _files(self, index: int) -> tuple[tuple[Files, ...], ...]:
+        return tuple(scene.of(self._plan.polarisations) for scene in self._passes[index].scenes)
+
+    def _track_files(self, track: int) -> tuple[Files, ...]:
+        return tuple(
+            files[0]
+            for index, one in enumerate(self._plan.passes)
+            if one.track == track
+            for files in self._files(index)
+        )
+
+    def _surface(self) -> None:
+        preset = self._resolved.preset
+        surface = Surface(
+            grid=self._resolved.grid,
+            dem=self._resolved.dem,
+            hand=_raster(self._hand),
+            permanent_water=_raster(self._resolved.permanent_water),
+            tracks=tuple((track, self._track_files(track)) for track in self._plan.tracks),
+            exclusion=Exclusion(preset.max_slope, preset.max_hand),
+        )
+        targets = [Target(name, index) for name, index in surface_bands(surface)]
+        self._stage("surface", "surface", surface_layers(surface, self._block), targets)
+
+    def _backscatter(self, index: int) -> None:
+        if self._flag("backscatter_complete", index):
+            return
+        polarisations = self._plan.polarisations
+        source = PassSource(
+            self._resolved.grid,
+            self._resolved.dem,
+            self._files(index),
+            self._resolved.backscatter,
+        )
+        targets = [Target(name, index) for name in polarisations]
+        statistics: dict[str, tuple[int, Any]] = {"statistics/floored": (index, floored_counts)}
+        if "vv" in polarisations:
+            statistics["statistics/histogram"] = (index, self._histogram())
+        self._stage(
+            f"backscatter_{index}",
+            f"backscatter {self._name(index)}",
+            backscatter(source, self._block),
+            targets,
+            statistics,
+        )
+        set_flag(Path(self._path), "backscatter_complete", index)
+
+    def _histogram(self) -> Any:
+        polarisations = self._plan.polarisations
+        return partial(
+            tile_histograms,
+            vv=polarisations.index("vv"),
+            vh=polarisations.index("vh") if "vh" in polarisations else None,
+        )
+
+    def _flag(self, name: str, index: int) -> bool:
+        return bool(stored_array(self._path, name)[index])
+
+    def _reference(self, number: int, track: int) -> None:
+        members = self._plan.reference_passes(track)
+        if len(members) < 2:
+            return
+        layers = tuple(
+            tuple(StoredLayer(self._path, name, index) for index in members)
+            for name in self._plan.polarisations
+        )
+        targets = [Target(f"reference_{name}", number) for name in self._plan.polarisations]
+        statistics = (
+            {"statistics/reference_histogram": (number, self._histogram())}
+            if "vv" in self._plan.polarisations
+            else None
+        )
+        self._stage(
+            f"reference_{track}",
+            f"reference of orbit {track} from {len(members)} passes",
+            reference(layers, self._shape, self._block),
+            targets,
+            statistics,
+        )
+
+    def _water(self, prefix: str, kind: str, index: int) -> WaterSource:
+        """Image and fitted water model of a pass or of a track's reference."""
+        image = Polarised(
+            StoredLayer(self._path, f"{prefix}vv", index),
+            StoredLayer(self._path, f"{prefix}vh", index)
+            if "vh" in self._plan.polarisations
+            else None,
+        )
+        if (kind, index) not in self._models:
+            counts = np.asarray(stored_array(self._path, f"statistics/{kind}")[index])
+            tiles = counts.reshape(-1, *counts.shape[2:]).astype("int64")
+            self._models[kind, index] = fit(tiles.sum(axis=0), tiles)
+        return WaterSource(image, self._models[kind, index])
+
+    def _permanent(self) -> None:
+        """Permanent water from the passes before the event, where no layer was given."""
+        if "permanent_water" not in self._plan.layers or self._resolved.permanent_water:
+            return
+        before = [index for index, one in enumerate(self._plan.passes) if one.role == "before"][
+            -_PERMANENT_PASSES:
+        ]
+        sources = tuple(self._water("", "histogram", index) for index in before)
+        self._stage(
+            "permanent_water",
+            f"permanent water from {len(before)} passes",
+            permanent_water(sources, self._shape, self._block),
+            [Target("permanent_water")],
+        )
+
+    def _flood(self, index: int) -> None:
+        if self._flag("complete", index):
+            return
+        track = self._plan.passes[index].track
+        number = self._plan.tracks.index(track)
+        referenced = "reference" in self._plan.layers and (
+            len(self._plan.reference_passes(track)) >= 2
+        )
+        permanent = "permanent_water" in self._plan.layers
+        source = FloodSource(
+            now=self._water("", "histogram", index),
+            before=self._water("reference_", "reference_histogram", number) if referenced else None,
+            permanent=StoredLayer(self._path, "permanent_water") if permanent else None,
+            mask=StoredLayer(self._path, "mask", number),
+            classes=referenced or permanent,
+        )
+        self._stage(
+            f"flood_{index}",
+            f"water and flood {self._name(index)}",
+            flood_classes(source, self._shape, self._block),
+            [Target("water_probability", index), Target("flood", index)],
+        )
+        set_flag(Path(self._path), "complete", index)
+
+    def _summary(self) -> None:
+        """Extent, first flood and duration over the passes during and after the event."""
+        passes = self._plan.passes
+        members = [index for index, one in enumerate(passes) if one.role != "before"]
+        if members:
+            times = np.array([passes[index].time for index in members], "datetime64[us]")
+            micros = times.astype("int64")
+            days = tuple((micros - micros[0]) / 86_400e6)
+            layers = tuple(StoredLayer(self._path, "flood", index) for index in members)
+            targets = [
+                Target("flood_extent"),
+                Target("flood_first", None, tuple(int(value) for value in micros)),
+                Target("flood_duration"),
+            ]
+            self._stage(
+                "summary",
+                f"summary of {len(members)} passes",
+                summary(layers, days, self._shape, self._block),
+                targets,
+            )
+        set_summary(Path(self._path), sorted(f"{one.platform} {one.time}" for one in passes))
+
+
+def _raster(path: str | Path | None) -> Raster | None:
+    return None if path is None else describe(str(path))[0]
