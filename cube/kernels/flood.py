@@ -129,7 +129,7 @@ def _classify(
 def _layer(
     values: ArrayLike | None, shape: tuple[int, ...], fill: float, dtype: str, name: str
 ) -> NDArray[Any]:
-    """Flat copy-free layer, or one value for all pixels where there is none."""
+    """Flat layer, or one value for all pixels where there is none."""
     if values is None:
         return np.full(int(np.prod(shape)), fill, dtype)
     array = np.asarray(values)
@@ -149,31 +149,28 @@ def classify(
     """Flood class of each pixel of a pass.
 
     Flood is water now that is not permanent and, where a reference exists, was not water in it and
-    became darker by at least `least_drop`. Sand, asphalt and other dark ground is as dark in the
-    reference, and is not flood. Steep or high ground is never flood.
+    became darker by `least_drop`: sand, asphalt and airfields are as dark in the reference.
 
     Permanent water keeps its class in every pass that sees it, even where wind or waves make it
     look dry: the class says what the ground is (as the reference water of GFM and the labels of
-    Kuro Siwo do), and a lake that flickers would count as dried up. Where no layer says what is
-    permanent, water that was water in the reference too takes its place; where there is no
-    reference either, new water cannot be told from old: no data.
+    Kuro Siwo do). Where permanent water is unknown, what was water in the reference too takes its
+    place; without a reference either, new water cannot be told from old: no data.
 
     Parameters
     ----------
     probability : float, shape (y, x)
         Of water in this pass; NaN marks missing. Water is more than one half.
     permanent : integer, shape (y, x), optional
-        0 no, 1 permanent water, 255 unknown; unknown everywhere when absent.
+        0 no, 1 permanent water, 255 (or no layer) unknown.
     reference_probability : float, shape (y, x), optional
         Of water in the reference of the same track; NaN where there is none.
     dropped : float, shape (y, x), optional
-        Decibels, the larger of `drop` in VV and VH; NaN counts as no reference. When absent, only
-        the probability of the reference decides.
+        Decibels, the larger of `drop` in VV and VH; NaN counts as no reference, absence as enough.
     mask : integer, shape (y, x), optional
         Bits 1 layover, 2 shadow, 4 never imaged, 8 sea: no data. 16 slope, 32 height above
         drainage: never flood.
     least_drop : float
-        Decibels.
+        Decibels, for `dropped`.
 
     Returns
     -------

@@ -154,7 +154,16 @@ class WaterModel:
     Attributes
     ----------
     method : str
-        ``"bayes"``, ``"dry"`` or ``"tiled-threshold"``; see `fit`.
+        ``"bayes"``: the scene or a tile holds two separate modes, of water and of land by the
+        textbook, or all of the scene looks like open water. All shares are fitted. Smooth dry
+        ground is left out: its density nearly is that of shallow or rough water, one image cannot
+        tell them apart, and a dark mode of its own is far more often water (the flood rule drops
+        what is as dark in the reference).
+        ``"dry"``: no such mode. Only the covers are fitted, smooth ground among them; water keeps
+        its usual winds and the share of the world: ponds are found, no mode is invented.
+        ``"tiled-threshold"``: textbook and scene differ by more than `MISFIT` (uncalibrated data,
+        another band) and tiles with two modes exist: their median Kittler-Illingworth threshold,
+        in the polarisation whose modes lie further apart.
     dual : bool
         Whether VH is used.
     share : float
@@ -345,28 +354,15 @@ def _bayes(scene: Counts, witness: Counts) -> tuple[float, Float64, Float64]:
 def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> WaterModel:
     """Fit the shares of water and land, of each wind and each cover, to the histogram of a scene.
 
-    Three outcomes, in `WaterModel.method`:
-
-    ``"bayes"``
-        The scene or a tile holds two separate modes, of water and of land by the textbook, or all
-        of the scene looks like open water. All shares are fitted. Smooth dry ground is left out:
-        its density nearly is that of shallow or rough water, one image cannot tell them apart, and
-        a dark mode of its own is far more often water. (The flood rule drops what is as dark in
-        the reference.)
-    ``"dry"``
-        No such mode: only the covers are fitted, smooth ground among them. Water keeps its usual
-        winds and the share of the world, so that ponds are found but no mode is invented.
-    ``"tiled-threshold"``
-        Textbook and scene differ by more than `MISFIT` nats (uncalibrated data, another band) and
-        tiles with two modes exist: their median Kittler-Illingworth threshold, in the polarisation
-        whose modes lie further apart.
+    `WaterModel.method` says which of three ways was taken.
 
     Parameters
     ----------
     scene_histogram : integer, shape (80, 80) or (80, 1)
         Of `histogram`, summed over the scene.
     tile_histograms : integer, shape (tile, 80, 80) or (tile, 80, 1), optional
-        The same by tile: a flood that is lost in the scene may fill half of a tile.
+        The same by tile: a flood that is lost in the scene may fill half of a tile. Let tiles be
+        of a fixed grid, such as stored chunks, and the model does not depend on compute blocks.
 
     Raises
     ------
@@ -380,31 +376,28 @@ def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> Water
     """
     scene, tiles = _checked(scene_histogram, tile_histograms)
     dual = scene.shape[1] > 1
-    share, wet, dry, misfit = GLOBAL_SHARE, _shares(WATER), _shares(LAND), 0.0
-    method, cut, slope, on_vh = "dry", 0.0, 0.0, False
-    if scene.sum() > 0:
-        water, land = _masses(dual, with_smooth=True)
-        prior = np.concatenate([share * wet, (1 - share) * dry])
-        found, misfit = fit_shares(scene, np.concatenate([water, land]), prior, CONFIDENCE)
-        every = np.concatenate([scene[None], tiles])
-        typical = np.tensordot(wet, water, axes=1), np.tensordot(dry, land, axes=1)
-        held = _water_modes(every, *typical)
-        held[0] |= found[:OPEN].sum() > LARGEST_SHARE  # one mode, and it is open water
-        if held.any():
-            method = "bayes"
-            share, wet, dry = _bayes(
-                scene, tiles[held[1:]].sum(axis=0) if held[1:].any() else scene
-            )
-        else:
-            dry, _ = fit_shares(scene, land, dry, CONFIDENCE)
-        fallback = _fallback(tiles) if misfit > MISFIT else None
-        if fallback is not None:
-            method, (cut, slope, on_vh) = "tiled-threshold", fallback
+    wet, dry = _shares(WATER), _shares(LAND)
+    if scene.sum() == 0:
+        return WaterModel("dry", dual, GLOBAL_SHARE, tuple(wet.tolist()), tuple(dry.tolist()), 0.0)
+    water, land = _masses(dual, with_smooth=True)
+    prior = np.concatenate([GLOBAL_SHARE * wet, (1 - GLOBAL_SHARE) * dry])
+    found, misfit = fit_shares(scene, np.concatenate([water, land]), prior, CONFIDENCE)
+    typical = np.tensordot(wet, water, axes=1), np.tensordot(dry, land, axes=1)
+    held = _water_modes(np.concatenate([scene[None], tiles]), *typical)
+    witness = tiles[held[1:]].sum(axis=0) if held[1:].any() else scene
+    if held.any() or found[:OPEN].sum() > LARGEST_SHARE:  # the latter: one mode, all open water
+        method, (share, wet, dry) = "bayes", _bayes(scene, witness)
+    else:
+        method, share, dry = "dry", GLOBAL_SHARE, fit_shares(scene, land, dry, CONFIDENCE)[0]
     waters, covers = tuple(wet.tolist()), tuple((dry / dry.sum()).tolist())
-    return WaterModel(method, dual, share, waters, covers, misfit, cut, slope, on_vh)
+    fallback = _fallback(tiles) if misfit > MISFIT else None
+    if fallback is not None:
+        return WaterModel("tiled-threshold", dual, share, waters, covers, misfit, *fallback)
+    return WaterModel(method, dual, share, waters, covers, misfit)
 
 
 def _threshold_table(model: WaterModel, vv: Float64, vh: Float64 | None) -> Float64:
+    """Logistic about the threshold: the odds of two normal modes of one spread."""
     nodes = vh[None, :] if model.on_vh and vh is not None else vv[:, None]
     chance = 1 / (1 + np.exp(-np.clip(model.slope * (nodes - model.threshold), -50, 50)))
     chance = HIDDEN_WATER + chance * (1 - HIDDEN_WATER - LOOK_ALIKE)
