@@ -1,1 +1,43 @@
-""""""
+"""Analysis-ready Sentinel-1 flood cubes with Xarray, Dask and Zarr.
+
+>>> import cube
+>>> sorted(cube.__all__)[:3]
+['CubeError', 'Request', 'build']
+
+``cube.build(event="demo")`` builds a cube, ``cube.open_cube(path)`` opens one as an ordinary lazy
+`xarray.Dataset`. Names load what they need on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cube.errors import CubeError
+    from cube.store.opening import open_cube
+    from pipelines.api import build, info, plan, quicklook, verify
+    from pipelines.request import Request
+
+__all__ = ["CubeError", "Request", "build", "info", "open_cube", "plan", "quicklook", "verify"]
+
+_HOMES = {
+    "CubeError": "cube.errors",
+    "Request": "pipelines.request",
+    "build": "pipelines.api",
+    "info": "pipelines.api",
+    "open_cube": "cube.store.opening",
+    "plan": "pipelines.api",
+    "quicklook": "pipelines.api",
+    "verify": "pipelines.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cube' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -125,6 +125,7 @@ def identity_of(resolved: Resolved) -> dict[str, Any]:
     found = {
         "format": FORMAT_VERSION,
         "event": resolved.event.id if resolved.event is not None else None,
+        "simulated": resolved.event is not None and resolved.event.simulated,
         "bbox": list(resolved.bbox),
         "crs": str(grid.crs),
         "transform": [float(value) for value in tuple(grid.affine)[:6]],

@@ -163,9 +163,9 @@ class Runner:
         if not arrays:
             return []
         if self._client is None:
-            keys = {key for array in arrays for key in flatten(array.__dask_keys__())}
-            with _Count(keys, advance):
-                return list(dask.compute(*arrays, scheduler="threads", num_workers=self._workers))
+            graph, keys = task_graph(arrays)
+            with _Count(set(keys), advance):
+                return list(dask.threaded.get(graph, keys, num_workers=self._workers))
         from distributed import as_completed
 
         futures = self._client.compute(list(arrays))

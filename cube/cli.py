@@ -1,0 +1,314 @@
+"""The ``cube`` command: parses, calls one pipeline, prints. Nothing is decided here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from cube.errors import CubeError
+
+if TYPE_CHECKING:
+    from pipelines.plan import Plan
+    from pipelines.request import Request
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Analysis-ready Sentinel-1 flood cubes: plan, build, look, verify.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+events_app = typer.Typer(help="The events in the catalog.", no_args_is_help=True)
+app.add_typer(events_app, name="events")
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")] = False,
+) -> None:
+    context.obj = {"verbose": verbose}
+
+
+def _pair(value: str | None) -> tuple[float, float] | None:
+    """Parse ``10`` or ``Y,X``."""
+    if value is None:
+        return None
+    parts = _numbers(value, "--resolution")
+    if len(parts) > 2:
+        raise typer.BadParameter(f"{value!r}: give metres or Y,X")
+    return parts[0], parts[-1]
+
+
+def _box(value: str | None) -> tuple[float, float, float, float] | None:
+    if value is None:
+        return None
+    parts = _numbers(value, "--bbox")
+    if len(parts) != 4:
+        raise typer.BadParameter(f"{value!r}: give west,south,east,north in degrees")
+    return parts[0], parts[1], parts[2], parts[3]
+
+
+def _numbers(value: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in value.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} {value!r}: not numbers") from error
+
+
+Event = Annotated[str | None, typer.Option(help="Event id, or the path of its TOML file.")]
+Aoi = Annotated[str | None, typer.Option(help="Area of the event; its first by default.")]
+Bbox = Annotated[str | None, typer.Option(help="W,S,E,N in degrees, instead of an event.")]
+During = Annotated[str | None, typer.Option(help="Days of the flood, A/B.")]
+Before = Annotated[str | None, typer.Option(help="Days before the flood, A/B.")]
+Source = Annotated[
+    str | None, typer.Option(help="Folder of products or catalog, STAC API URL, or endpoint id.")
+]
+Product = Annotated[str, typer.Option(help="Product type; grd.")]
+PresetName = Annotated[str, typer.Option("--preset", help="Recipe from catalogs/presets.toml.")]
+Backscatter = Annotated[str | None, typer.Option(help="gamma0, sigma0 or beta0.")]
+Resolution = Annotated[str | None, typer.Option(help="Metres, or Y,X in units of the CRS.")]
+Crs = Annotated[str | None, typer.Option(help="utm or EPSG:N.")]
+DemFile = Annotated[str | None, typer.Option("--dem", help="DEM file.")]
+DemDatum = Annotated[str | None, typer.Option(help="egm2008, egm96 or ellipsoid.")]
+Permanent = Annotated[
+    str | None, typer.Option("--permanent-water", help="Raster of 0/1/255, or none.")
+]
+Hand = Annotated[
+    str | None,
+    typer.Option(help="Height above nearest drainage: file, or none; else from the DEM."),
+]
+Reference = Annotated[str, typer.Option(help="recent, a named window of the event, or days A/B.")]
+Model = Annotated[str | None, typer.Option(help="Water model: bayes or none.")]
+Out = Annotated[str | None, typer.Option(help="Cube to write; EVENT.zarr by default.")]
+Scheduler = Annotated[str, typer.Option(help="threads, processes, or HOST:PORT of a cluster.")]
+Workers = Annotated[int | None, typer.Option(help="Threads or processes; all cores by default.")]
+Memory = Annotated[str | None, typer.Option("--memory-limit", help="Per worker; 3GB by default.")]
+Scratch = Annotated[str | None, typer.Option(help="Folder for what can be made again.")]
+CatalogDir = Annotated[str | None, typer.Option("--catalog", help="Folder with events, presets.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing cube.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Cube = Annotated[Path, typer.Argument(help="Cube (Zarr store).")]
+
+
+def _request(options: dict[str, Any]) -> Request:
+    from pipelines.request import Request
+
+    options["bbox"] = _box(options["bbox"])
+    options["resolution"] = _pair(options["resolution"])
+    return Request(**options)
+
+
+@app.command()
+def build(
+    event: Event = None,
+    aoi: Aoi = None,
+    bbox: Bbox = None,
+    during: During = None,
+    before: Before = None,
+    source: Source = None,
+    product: Product = "grd",
+    preset: PresetName = "flood",
+    backscatter: Backscatter = None,
+    resolution: Resolution = None,
+    crs: Crs = None,
+    dem: DemFile = None,
+    dem_datum: DemDatum = None,
+    permanent_water: Permanent = None,
+    hand: Hand = None,
+    reference: Reference = "recent",
+    model: Model = None,
+    out: Out = None,
+    scheduler: Scheduler = "threads",
+    workers: Workers = None,
+    memory_limit: Memory = None,
+    scratch: Scratch = None,
+    catalog: CatalogDir = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Build a flood cube from an event, or go on where a build was stopped."""
+    options = {key: value for key, value in locals().items() if key != "dry_run"}
+    request = _request(options)
+    if dry_run:
+        _print_plan(_make_plan(request))
+        return
+    from pipelines.build import build as run
+
+    result = run(request)
+    for line in _closing(result.path, result.plan, result.truth):
+        typer.echo(line)
+
+
+@app.command()
+def plan(
+    event: Event = None,
+    aoi: Aoi = None,
+    bbox: Bbox = None,
+    during: During = None,
+    before: Before = None,
+    source: Source = None,
+    product: Product = "grd",
+    preset: PresetName = "flood",
+    backscatter: Backscatter = None,
+    resolution: Resolution = None,
+    crs: Crs = None,
+    dem: DemFile = None,
+    dem_datum: DemDatum = None,
+    permanent_water: Permanent = None,
+    hand: Hand = None,
+    reference: Reference = "recent",
+    model: Model = None,
+    out: Out = None,
+    scheduler: Scheduler = "threads",
+    workers: Workers = None,
+    memory_limit: Memory = None,
+    scratch: Scratch = None,
+    catalog: CatalogDir = None,
+    as_json: Json = False,
+) -> None:
+    """Print what a build would read, write and need, and stop."""
+    options = {key: value for key, value in locals().items() if key != "as_json"}
+    found = _make_plan(_request(options))
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        _print_plan(found)
+
+
+def _make_plan(request: Request) -> Plan:
+    from pipelines.plan import make_plan
+
+    return make_plan(request)
+
+
+def _print_plan(found: Plan) -> None:
+    from pipelines.report import plan_lines
+
+    for line in plan_lines(found):
+        typer.echo(line)
+
+
+def _closing(path: Path, found: Plan, truth: Path | None) -> list[str]:
+    from pipelines.report import closing_lines
+
+    return closing_lines(path, found, truth)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+@app.command()
+def info(cube: Cube, as_json: Json = False) -> None:
+    """Say what a cube holds."""
+    from pipelines.cubes import info as look
+    from pipelines.report import info_lines
+
+    found = look(cube)
+    if as_json:
+        _print_json(found)
+    else:
+        for line in info_lines(found):
+            typer.echo(line)
+
+
+@app.command()
+def quicklook(cube: Cube, png: Annotated[Path, typer.Argument(help="Picture to write.")]) -> None:
+    """Draw a cube: before, after, and flood over backscatter."""
+    from pipelines.quicklook import quicklook as draw
+
+    typer.echo(str(draw(cube, png)))
+
+
+@app.command()
+def verify(
+    cube: Cube,
+    truth: Annotated[Path, typer.Option(help="Raster of flood classes on the cube's grid.")],
+    time: Annotated[str | None, typer.Option(help="Pass; the last by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a cube against known flood classes."""
+    from pipelines.report import verdict_lines
+    from pipelines.verify import verify as compare
+
+    found = compare(cube, truth, time)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        for line in verdict_lines(found):
+            typer.echo(line)
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="New folder.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same pixels.")] = 0,
+    small: Annotated[bool, typer.Option("--small", help="5 x 4 km and four passes.")] = False,
+) -> None:
+    """Simulate a flood: products in SAFE format, STAC catalog, DEM and truth."""
+    from pipelines.simulate import simulate as run
+
+    typer.echo(str(run(folder, seed=seed, small=small)))
+
+
+@events_app.command("list")
+def events_list(catalog: CatalogDir = None, as_json: Json = False) -> None:
+    """List the events of the catalog."""
+    from cube.catalog import events
+
+    found = events(catalog)
+    if as_json:
+        _print_json({key: event.model_dump(mode="json") for key, event in found.items()})
+        return
+    for key, event in found.items():
+        typer.echo(f"{key:16} {event.during[0]} to {event.during[1]}  {event.title}")
+
+
+@events_app.command("show")
+def events_show(
+    event: Annotated[str, typer.Argument(help="Event id or TOML file.")],
+    catalog: CatalogDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show one event with the sources of its numbers."""
+    from cube.catalog import load_event
+    from pipelines.report import event_lines
+
+    found = load_event(event, catalog)
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+    else:
+        for line in event_lines(found):
+            typer.echo(line)
+
+
+@events_app.command("check")
+def events_check(catalog: CatalogDir = None) -> None:
+    """Check every event file of the catalog."""
+    from cube.catalog import events
+
+    typer.echo(f"{len(events(catalog))} events are well-formed")
+
+
+def _fail(line: str) -> NoReturn:
+    print(f"cube: {' '.join(line.split())}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 a CubeError in one line, 2 bad usage."""
+    verbose = any(word in ("-v", "--verbose") for word in sys.argv[1:2])
+    try:
+        app()
+    except CubeError as error:
+        if verbose:
+            raise
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted; finished blocks are kept: run the same command again to go on")

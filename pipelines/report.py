@@ -1,0 +1,136 @@
+"""What commands print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cube.catalog import Event
+from cube.store.opening import open_cube
+from pipelines.cubes import flooded_km2
+from pipelines.plan import Plan
+from pipelines.verify import Verdict, verify
+
+__all__ = ["closing_lines", "event_lines", "info_lines", "plan_lines", "verdict_lines"]
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Lines of ``cube plan``."""
+    identity, run = plan.identity, plan.run
+    height, width = identity["shape"]
+    lines = [
+        f"cube      {run['out']}",
+        f"source    {run['source']}",
+        f"grid      {height} x {width} pixels of {abs(identity['transform'][4]):g} x"
+        f" {identity['transform'][0]:g}, {identity['crs']}",
+        f"product   {identity['product']}, {identity['backscatter']},"
+        f" {', '.join(plan.polarisations)} (preset {identity['preset']})",
+        f"dem       {identity['dem']['name']}, heights above {identity['dem']['datum']},"
+        f" geoid {identity['dem']['geoid']}",
+        f"layers    {', '.join(plan.layers) or 'backscatter only'}",
+        f"passes    {len(plan.passes)} on relative orbits {', '.join(map(str, plan.tracks))}",
+    ]
+    for one in plan.passes:
+        lines.append(
+            f"  {one.time[:19]} {one.platform} orbit {one.track:3} {one.direction:10} {one.role:6}"
+            f" {len(one.scenes)} scene{'s' if len(one.scenes) > 1 else ''}"
+        )
+    lines += [
+        f"blocks    {run['blocks'][0]} x {run['blocks'][1]} of {run['block']} x {run['block']}"
+        f" pixels, on {run['workers']} {run['scheduler']}",
+        f"read      {_bytes(run['bytes_source'])} of measurements at most",
+    ]
+    if run["bytes_unpacked"]:
+        lines.append(f"unpack    {_bytes(run['bytes_unpacked'])} into the scratch folder")
+    lines += [
+        f"write     {_bytes(run['bytes_written'])} before compression",
+        f"memory    {_bytes(run['peak_memory_per_worker'])} peak per worker,"
+        f" limit {_bytes(run['memory_limit'])}",
+    ]
+    return [*lines, *(f"note: {note}" for note in plan.notes)]
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """Lines of ``cube verify``."""
+    label = "SIMULATED truth" if verdict.simulated else "truth"
+    return [
+        f"pass {verdict.time[:19]} against {label}, {verdict.pixels:,} pixels",
+        *(
+            f"{name:6} IoU {counts.iou:.3f}  F1 {counts.f1:.3f}  precision"
+            f" {counts.precision:.3f}  recall {counts.recall:.3f}"
+            for name, counts in (("water", verdict.water), ("flood", verdict.flood))
+        ),
+    ]
+
+
+def closing_lines(path: Path, plan: Plan, truth: Path | None) -> list[str]:
+    """Last lines of ``cube build``: score where truth is known, areas, how to open."""
+    lines = verdict_lines(verify(path, truth)) if truth is not None else []
+    ds = open_cube(path)
+    areas = flooded_km2(path, ds)
+    flooded = _flooded(areas, plan)
+    opening = f"open it with cube.open_cube({str(path)!r})"
+    return [*lines, f"{path}: {len(plan.passes)} passes, {flooded}; {opening}"]
+
+
+def _flooded(areas: dict[str, dict[str, float]], plan: Plan) -> str:
+    passes = {key: value for key, value in areas.items() if key != "extent"}
+    if not passes:
+        return "no water layers"
+    known = any(sum(value.values()) > value["unknown"] for value in passes.values())
+    if not known:
+        return "flood unknown everywhere (no pass before the event and no permanent water layer)"
+    last = max(passes)
+    text = f"{passes[last]['flood']:.2f} km2 flooded on {last[:10]}"
+    if "extent" in areas:
+        text += f", {areas['extent']['flood']:.2f} km2 at least once"
+    return text
+
+
+def info_lines(found: dict[str, Any]) -> list[str]:
+    """Lines of ``cube info``."""
+    state = "finished" if found["finished"] else "unfinished: run the build again to go on"
+    lines = [
+        f"{found['path']}: {found['shape'][0]} x {found['shape'][1]} pixels, {state}",
+        f"variables {', '.join(found['variables'])}",
+    ]
+    for one in found["passes"]:
+        area = f"{one['km2']['flood']:9.2f} km2 flood" if one["km2"] else ""
+        mark = "complete" if one["complete"] else "incomplete"
+        lines.append(
+            f"  {one['time'][:19]} {one['platform']} orbit {one['relative_orbit']:3}"
+            f" {one['orbit_direction']:10} {one['role']:6} {mark:10} {area}"
+        )
+    if found["extent_km2"]:
+        lines.append(f"flooded at least once: {found['extent_km2']['flood']:.2f} km2")
+    return lines
+
+
+def event_lines(event: Event) -> list[str]:
+    """Lines of ``cube events show``."""
+
+    def days(window: Any) -> str:
+        return "not given" if window is None else f"{window[0]} to {window[1]}"
+
+    lines = [
+        f"{event.id}: {event.title}" + (" (simulated)" if event.simulated else ""),
+        f"before  {days(event.before)}",
+        f"during  {days(event.during)}",
+        f"after   {days(event.after)}",
+    ]
+    if event.tracks:
+        lines.append(f"relative orbits {', '.join(map(str, event.tracks))}")
+    for aoi in event.aois:
+        box = ",".join(f"{value:g}" for value in aoi.bbox)
+        lines.append(f"aoi {aoi.name}: {box}  {aoi.title} [{aoi.source}]")
+    lines += [f"reference {name}: {days(window)}" for name, window in event.references.items()]
+    lines += [f"source: {source}" for source in event.sources]
+    return [*lines, event.notes] if event.notes else lines
