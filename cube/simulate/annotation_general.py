@@ -18,6 +18,8 @@ __all__ = ["ads_header", "general_annotation", "quality_information", "statistic
 
 RADAR_FREQUENCY_HZ = 5.405000454334350e9
 SAMPLING_HZ = 6.434523812571428e7
+BURST_S = 2.758
+"""Burst cycle of IW: De Zan and Monti Guarnieri 2006, table I."""
 STEERING_DEG_S = {"IW1": 1.590368784, "IW2": 0.979863325, "IW3": 1.397440818}
 PULSE_S = {"IW1": 5.240481033595628e-5, "IW2": 6.199592966536363e-5, "IW3": 5.339056426703426e-5}
 PULSE_INTERVAL_S = {
@@ -25,13 +27,40 @@ PULSE_INTERVAL_S = {
     "IW2": 6.888821458346830e-4,
     "IW3": 5.931840885257075e-4,
 }
-DOWNLINK_ERRORS = (
-    "SyncMarker DataTakeId EccNumber TestMode RxChannelId InstrumentConfigId PacketCount PriCount "
-    "SsbErrorFlag BaqMode BaqBlockLength RangeDecimation RxGain TxRampRate TxPulseStartFrequency "
-    "Rank Pri Swst Swl Polarisation TempComp ElevationBeamAddress AzimuthBeamAddress SasTestMode "
-    "CalType CalibrationBeamAddress CalMode TxPulseNumber SignalType SwapFlag SwathNumber "
-    "NumberOfQuads"
-).split()
+DOWNLINK_ERRORS = [
+    "SyncMarker",
+    "DataTakeId",
+    "EccNumber",
+    "TestMode",
+    "RxChannelId",
+    "InstrumentConfigId",
+    "PacketCount",
+    "PriCount",
+    "SsbErrorFlag",
+    "BaqMode",
+    "BaqBlockLength",
+    "RangeDecimation",
+    "RxGain",
+    "TxRampRate",
+    "TxPulseStartFrequency",
+    "Rank",
+    "Pri",
+    "Swst",
+    "Swl",
+    "Polarisation",
+    "TempComp",
+    "ElevationBeamAddress",
+    "AzimuthBeamAddress",
+    "SasTestMode",
+    "CalType",
+    "CalibrationBeamAddress",
+    "CalMode",
+    "TxPulseNumber",
+    "SignalType",
+    "SwapFlag",
+    "SwathNumber",
+    "NumberOfQuads",
+]
 
 
 def ads_header(spec: ProductSpec, polarisation: str) -> ET.Element:
@@ -120,21 +149,19 @@ def quality_information(spec: ProductSpec, mean: float, deviation: float) -> ET.
 def general_annotation(spec: ProductSpec) -> ET.Element:
     """Orbit, attitude, downlink and the other general records."""
     swaths = spec.swaths
+    information: dict[str, Value] = {
+        "pass": spec.direction.capitalize(),
+        "timelinessCategory": "Fast-24h",
+        "platformHeading": platform_heading_deg(spec),
+        "projection": "Ground Range",
+        "rangeSamplingRate": SAMPLING_HZ,
+        "radarFrequency": RADAR_FREQUENCY_HZ,
+        "azimuthSteeringRate": STEERING_DEG_S["IW1"],
+    }
     return node(
         "generalAnnotation",
         [
-            node(
-                "productInformation",
-                **{
-                    "pass": spec.direction.capitalize(),
-                    "timelinessCategory": "Fast-24h",
-                    "platformHeading": platform_heading_deg(spec),
-                    "projection": "Ground Range",
-                    "rangeSamplingRate": SAMPLING_HZ,
-                    "radarFrequency": RADAR_FREQUENCY_HZ,
-                    "azimuthSteeringRate": STEERING_DEG_S["IW1"],
-                },
-            ),
+            node("productInformation", **information),
             counted("downlinkInformationList", [_downlink(spec, swath) for swath in swaths]),
             counted("orbitList", _orbit(spec)),
             counted("attitudeList", _attitude(spec)),
@@ -348,9 +375,5 @@ def _fm_rates(spec: ProductSpec) -> list[ET.Element]:
             azimuthTime=spec.time(geometry.first_line_s + offset),
             t0=swath.near_time_s,
         )
-        for offset in (0.0, BURST_GAP_S)
+        for offset in (0.0, BURST_S)
     ]
-
-
-BURST_GAP_S = 2.758
-"""Burst cycle of IW: De Zan and Monti Guarnieri 2006, table I."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ecef_from_geodetic", "east_north_up", "geodetic_from_ecef"]
+__all__ = ["east_north_up", "ecef_from_geodetic", "geodetic_from_ecef"]
 
 Floats = NDArray[np.float64]
 
@@ -18,7 +16,7 @@ ECCENTRICITY2 = FLATTENING * (2 - FLATTENING)
 
 
 def ecef_from_geodetic(lat: Floats, lon: Floats, height_m: Floats) -> Floats:
-    """Earth-fixed position, float64 (..., 3) in metres, of latitude, longitude (degrees), height."""
+    """Earth-fixed position (m), float64 (..., 3), of latitude, longitude (degrees) and height."""
     phi, lam = np.radians(lat), np.radians(lon)
     sin_phi, cos_phi = np.sin(phi), np.cos(phi)
     prime = SEMI_MAJOR_M / np.sqrt(1 - ECCENTRICITY2 * sin_phi**2)
@@ -71,9 +69,3 @@ def east_north_up(lat: Floats, lon: Floats) -> tuple[Floats, Floats, Floats]:
         axis=-1,
     )
     return east, north, up
-
-
-def mean_radius_m(lat: float) -> float:
-    """Gaussian mean radius of curvature at a latitude in degrees, in metres."""
-    w2 = 1 - ECCENTRICITY2 * math.sin(math.radians(lat)) ** 2
-    return SEMI_MAJOR_M * math.sqrt(1 - ECCENTRICITY2) / w2

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -307,8 +308,8 @@ class PassSimulator:
         """Slices that abut: the first line of one follows the last line of the other."""
         edges = np.linspace(0, whole.geometry.lines, self.item.parts + 1).round().astype(int)
         pieces = [
-            whole.geometry.with_lines(int(first), int(stop - first))
-            for first, stop in zip(edges[:-1], edges[1:], strict=True)
+            whole.geometry.with_lines(first, stop - first)
+            for first, stop in pairwise(edges.tolist())
         ]
         times = tuple(_sensing(piece) for piece in pieces)
         return [whole.part(piece, number, times) for number, piece in enumerate(pieces, 1)]
@@ -342,7 +343,7 @@ class PassSimulator:
     def _ground(self, geometry: ImageGeometry) -> tuple[Floats, Floats]:
         """Row and column of the world at each pixel of the image."""
         world = self.world
-        project = Transformer.from_crs("EPSG:4326", world.grid.crs.proj, always_xy=True)
+        project = Transformer.from_crs("EPSG:4326", str(world.grid.crs), always_xy=True)
         to_pixel = ~world.grid.affine
 
         def plane(lat: Floats, lon: Floats) -> tuple[Floats, Floats]:

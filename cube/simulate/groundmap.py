@@ -77,7 +77,7 @@ class GroundMap:
         sharing = [b for b in self.blocks if b.first <= line < b.stop]
         if len(sharing) == 1:
             return None
-        time, _ = self.geometry.slant(np.float64(line), cols.astype(float))
+        time, _ = self.geometry.slant(np.array(float(line)), cols.astype(float))
         return np.asarray(self.geometry.nearest_record(time) == record)
 
     def locate(self, coefficients: Floats, height_m: Floats) -> tuple[Floats, Floats]:

@@ -159,7 +159,7 @@ def _weights(at: Integers, count: int) -> Singles:
 
 def _bilinear(line: Integers, pixel: Integers, values: Floats, shape: tuple[int, int]) -> Singles:
     rows = np.stack([np.interp(np.arange(shape[1]), pixel, row) for row in values])
-    return _weights(line, shape[0]) @ rows.astype("float32")
+    return np.asarray(_weights(line, shape[0]) @ rows.astype("float32"))
 
 
 def sigma_gain(spec: ProductSpec, table: CalibrationTable) -> Singles:

@@ -1,4 +1,4 @@
-"""The manifest of a SAFE folder (S1-RS-MDA-52-7441, section 5): what it is and where its files are."""
+"""The manifest of a SAFE folder (S1-RS-MDA-52-7441, section 5): its files and what they are."""
 
 from __future__ import annotations
 

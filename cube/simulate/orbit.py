@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import fsolve
 
-from cube.simulate.ellipsoid import ecef_from_geodetic, east_north_up
+from cube.simulate.ellipsoid import east_north_up, ecef_from_geodetic
 
 __all__ = ["Direction", "Orbit", "State", "orbit_over"]
 

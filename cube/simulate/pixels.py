@@ -71,7 +71,7 @@ def speckle(shape: tuple[int, int], generator: np.random.Generator) -> Singles:
     deviate = (np.arange(TABLE) + 0.5) / TABLE * 2 * REACH - REACH
     table = (gammaincinv(LOOKS, ndtr(deviate)) / LOOKS).astype("float32")
     index = ((field + REACH) * (TABLE / (2 * REACH))).astype("int32")
-    return table[np.clip(index, 0, TABLE - 1)]
+    return np.asarray(table[np.clip(index, 0, TABLE - 1)])
 
 
 def _kernel(width_px: float) -> Singles:
@@ -124,7 +124,7 @@ def form_image(
         power *= speckle((power.shape[0], power.shape[1]), generator)
     for target in targets:
         _add_target(power, target)
-    return np.clip(np.rint(np.sqrt(power)), 1, 65535).astype("uint16")
+    return np.asarray(np.clip(np.rint(np.sqrt(power)), 1, 65535), dtype="uint16")
 
 
 def _add_target(power: Singles, target: Target) -> None:

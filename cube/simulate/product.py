@@ -34,7 +34,7 @@ class Swath:
 
     def columns(self, geometry: ImageGeometry) -> tuple[int, int] | None:
         """First and last sample of the merged image, or None where there are none."""
-        middle = np.float64(geometry.lines / 2)
+        middle = np.array(geometry.lines / 2)
         _, distance = geometry.slant(middle, np.arange(geometry.samples, dtype=float))
         edges = [self.merge_near_time_s, self.merge_far_time_s]
         first, stop = np.searchsorted(2 * distance / SPEED_OF_LIGHT, edges)
@@ -110,9 +110,8 @@ class ProductSpec:
 
     def time(self, seconds: float) -> np.datetime64:
         """UTC of a time after the epoch of the orbit, to the microsecond."""
-        return self.geometry.orbit.epoch.astype("datetime64[us]") + np.timedelta64(
-            round(seconds * 1e6), "us"
-        )
+        epoch: np.datetime64 = self.geometry.orbit.epoch.astype("datetime64[us]")
+        return epoch + np.timedelta64(round(seconds * 1e6), "us")
 
     @property
     def first_line_time(self) -> np.datetime64:
@@ -185,7 +184,7 @@ class ProductSpec:
                 break
         lat, lon = geometry.ground_position(line, col, height)
         time, distance = geometry.slant(line, col)
-        look, _, incidence = look_vectors(geometry.orbit, lat, lon, height)
+        incidence = look_vectors(geometry.orbit, lat, lon, height)[2]
         return GridPoints(line, col, time, distance, lat, lon, height, incidence)
 
     def elevation_deg(self, distance_m: Floats, incidence_deg: Floats) -> Floats:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cube.simulate.geometry import image_over
+from cube.simulate.geometry import ImageGeometry, image_over
 from cube.simulate.groundmap import ground_map, solve_terrain
 from cube.simulate.luts import calibration_table, noise_power, noise_table, sigma_gain
 from cube.simulate.orbit import Direction, orbit_over
@@ -76,7 +76,7 @@ def simulate_product(
     orbit = orbit_over(
         lon,
         lat,
-        time=np.datetime64(start, "us"),
+        time=np.datetime64(str(start), "us"),
         direction=orbit_direction,
         incidence_deg=incidence,
         height_m=centre,
@@ -105,10 +105,7 @@ def simulate_product(
     ground = ground_map(geometry, lambda lat, lon: (lon, lat), (low, high))
     _, u, v = solve_terrain(ground, lambda lon, lat: np.asarray(height(lat, lon)))
     power = (sigma0 or _uniform)(v, u)
-    points = [
-        Target(*(float(value) for value in geometry.image_position(*_first_three(item))), item[3])
-        for item in targets
-    ]
+    points = [_target(geometry, *item) for item in targets]
     gain = sigma_gain(spec, calibration_table(spec))
     images = {}
     for number, name in enumerate(polarisations):
@@ -133,8 +130,11 @@ def _uniform(lat: Floats, lon: Floats) -> dict[str, Floats]:
     return {name: np.full(lat.shape, level) for name, level in levels.items()}
 
 
-def _first_three(item: tuple[float, float, float, float]) -> tuple[Floats, Floats, float]:
-    return np.array(item[1]), np.array(item[0]), item[2]
+def _target(
+    geometry: ImageGeometry, lon: float, lat: float, height_m: float, amplitude: float
+) -> Target:
+    line, col = geometry.image_position(np.array(lat), np.array(lon), height_m)
+    return Target(float(line), float(col), amplitude)
 
 
 def _height_bounds(spec: ProductSpec) -> tuple[float, float]:

@@ -147,7 +147,8 @@ def view(world: World, orbit: Orbit, seed: int) -> TrackView:
     nodes = np.concatenate([np.moveaxis(look, -1, 0), np.moveaxis(normal, -1, 0), incidence[None]])
     smooth = on_grid(nodes, shape).astype("float32")
     angle = smooth[6]
-    slope_south, slope_east = np.gradient(world.height_m, 10.0)
+    slope_east = np.asarray(np.gradient(world.height_m, 10.0, axis=1))
+    slope_south = np.asarray(np.gradient(world.height_m, 10.0, axis=0))
     area = area_ratio(slope_east, -slope_south, smooth[:3], smooth[3:6])
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
     deviate = generator.standard_normal(PARCELS)
@@ -163,7 +164,7 @@ def view(world: World, orbit: Orbit, seed: int) -> TrackView:
 
 
 def _linear(decibel: Singles) -> Singles:
-    return np.exp(decibel * np.float32(np.log(10) / 10))
+    return np.asarray(np.exp(decibel * np.float32(np.log(10) / 10)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,8 +175,20 @@ def rewrite_pixels(
             int(root.findtext(f".//imageInformation/numberOf{axis}", "0"))
             for axis in ("Lines", "Samples")
         ]
-        _write_blocks(target / "measurement" / f"{found[0].stem}.tiff", (size[0], size[1]), source)
+        path = target / "measurement" / f"{found[0].stem}.tiff"
+        _write_blocks(path, (size[0], size[1]), source, _annotated_points(root))
     return target
+
+
+def _annotated_points(root: ET.Element) -> list[GroundControlPoint]:
+    """Ground control points of a product annotation."""
+    names = {"row": "line", "col": "pixel", "x": "longitude", "y": "latitude", "z": "height"}
+    return [
+        GroundControlPoint(
+            **{axis: float(item.findtext(name, "nan")) for axis, name in names.items()}
+        )
+        for item in root.iter("geolocationGridPoint")
+    ]
 
 
 def _copy_without_pixels(real_safe: Path, out_dir: Path) -> Path:

@@ -6,6 +6,7 @@ import importlib.resources
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -19,6 +20,7 @@ from cube.simulate.smooth import fractal
 __all__ = ["Lake", "Terrain", "build_terrain", "local_metres", "river_distance", "write_dem"]
 
 Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 Singles = NDArray[np.float32]
 
 ARC_SECOND = 1 / 3600
@@ -45,7 +47,7 @@ class Lake:
     short_m: float
     turn_deg: float
 
-    def inside(self, east: Floats, north: Floats) -> Floats:
+    def inside(self, east: Reals, north: Reals) -> Reals:
         """Below 1 inside the shore, 1 on it, growing outwards."""
         turn = math.radians(self.turn_deg)
         x, y = east - self.east_m, north - self.north_m
@@ -79,7 +81,7 @@ class Terrain:
     undulation_m: Singles
     """EGM96 above the ellipsoid, of the same shape."""
 
-    def sample(self, grid_m: Singles, lon: Floats, lat: Floats) -> Floats:
+    def sample(self, grid_m: Singles, lon: Reals, lat: Reals) -> Floats:
         """Bilinear value of one of the grids at degrees; the edge value outside."""
         row = (self.north - lat) / ARC_SECOND
         col = (lon - self.west) / ARC_SECOND
@@ -90,14 +92,14 @@ class Terrain:
         return self.sample(self.orthometric_m, lon, lat) + self.sample(self.undulation_m, lon, lat)
 
 
-def local_metres(lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
+def local_metres(lon: Reals, lat: Reals) -> tuple[Reals, Reals]:
     """Metres east and north of `ORIGIN`, on a plain equirectangular map."""
     scale = 111_195.0
     east = (lon - ORIGIN[0]) * scale * math.cos(math.radians(ORIGIN[1]))
     return east, (lat - ORIGIN[1]) * scale
 
 
-def river_distance(east: Floats, north: Floats) -> tuple[Floats, Floats]:
+def river_distance(east: Reals, north: Reals) -> tuple[Reals, Reals]:
     """Distance from the river's middle line, and the half width there, in metres.
 
     The river runs from north to south in two superposed meanders; the distance is that to the
@@ -110,7 +112,7 @@ def river_distance(east: Floats, north: Floats) -> tuple[Floats, Floats]:
     return np.abs(east - middle) / np.sqrt(1 + slope**2), half_width
 
 
-def bank_height_m(north: Floats) -> Floats:
+def bank_height_m(north: Reals | float) -> Reals:
     """Height of the bank above EGM96, falling to the south."""
     return np.asarray(BANK_M + VALLEY_SLOPE * north)
 
@@ -132,10 +134,10 @@ def build_terrain(bbox: BBox, margin_deg: float, generator: np.random.Generator)
     away = np.clip(distance - half_width, 0, None)
     # The plain flattens out after 6 km; a low levee stands at the bank.
     height += PLAIN_SLOPE * 6000 * (1 - np.exp(-away / 6000)) + 0.3 * np.exp(-away / 90)
-    height += _hills(x, y, generator)
+    height = height + _hills(x, y, generator)
     for lake in LAKES:
         inside = lake.inside(x, y)
-        level = float(bank_height_m(np.float64(lake.north_m))) + 0.2
+        level = float(bank_height_m(lake.north_m)) + 0.2
         part = np.clip((1.6 - inside) / 0.5, 0, 1)
         height = height * (1 - part) + level * part
     height = np.where(away == 0, bank_height_m(y) - 1.5, height)
@@ -147,7 +149,7 @@ def build_terrain(bbox: BBox, margin_deg: float, generator: np.random.Generator)
     )
 
 
-def _hills(east: Singles, north: Singles, generator: np.random.Generator) -> Singles:
+def _hills(east: Reals, north: Reals, generator: np.random.Generator) -> Singles:
     """Hills of some 200 m with slopes up to 25 degrees, from smooth ridges."""
     ridges = fractal((east.shape[0], east.shape[1]), 29.0, (700.0, 4000.0), generator, slope=3.2)
     edge = HILL_EDGE_M + 450 * np.sin(north / 900.0) + 250 * np.sin(north / 370.0 + 1.0)
@@ -156,7 +158,7 @@ def _hills(east: Singles, north: Singles, generator: np.random.Generator) -> Sin
     return np.asarray(ramp * (95.0 + 58.0 * np.tanh(ridges * 0.8)), dtype="float32")
 
 
-def _undulation(lon: Floats, lat: Floats) -> Singles:
+def _undulation(lon: Reals, lat: Reals) -> Singles:
     """EGM96 on a grid of longitudes and latitudes, bilinear between 15 arc-minutes (NGA 1996)."""
     resource = importlib.resources.files("catalogs") / "geoid" / "egm96_15.tif"
     with importlib.resources.as_file(resource) as path, rasterio.open(path) as file:

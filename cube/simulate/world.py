@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ __all__ = ["Cover", "World", "build_world", "flood_depth"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Reals = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 NODES = 8
@@ -90,7 +92,7 @@ def lonlat_nodes(grid: GeoBox) -> tuple[Floats, Floats]:
     rows, cols = grid.shape
     col, row = np.meshgrid(chebyshev_nodes(cols, NODES), chebyshev_nodes(rows, NODES))
     x, y = grid.affine.c + grid.affine.a * (col + 0.5), grid.affine.f + grid.affine.e * (row + 0.5)
-    lon, lat = Transformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True).transform(x, y)
+    lon, lat = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True).transform(x, y)
     return np.asarray(lon), np.asarray(lat)
 
 
@@ -175,7 +177,7 @@ def _land_cover(
     return cover
 
 
-def _sand(from_bank_m: Singles, along: Singles) -> Bools:
+def _sand(from_bank_m: Reals, along: Singles) -> Bools:
     """Bars of dry sand beside the river, in some of its bends."""
     return np.asarray((from_bank_m < 130) & (np.sin(along / 700.0) > 0.75))
 

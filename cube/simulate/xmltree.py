@@ -16,7 +16,7 @@ Value = str | bool | int | float | np.datetime64
 
 def time_text(time: np.datetime64) -> str:
     """UTC with microseconds and no zone letter, as in the products."""
-    return str(np.datetime64(time, "us"))
+    return str(time.astype("datetime64[us]"))
 
 
 def double(value: float) -> str:
@@ -43,7 +43,7 @@ def leaf(tag: str, value: Value, **attributes: str) -> ET.Element:
     return element
 
 
-def node(tag: str, children: Iterable[ET.Element] = (), **leaves: Value) -> ET.Element:
+def node(tag: str, children: Iterable[ET.Element] = (), /, **leaves: Value) -> ET.Element:
     """Element with `leaves` as text children, in that order, then `children`."""
     element = ET.Element(tag)
     element.extend([leaf(name, value) for name, value in leaves.items()])

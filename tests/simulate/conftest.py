@@ -11,6 +11,7 @@ from cube.simulate.geometry import ImageGeometry, image_over
 from cube.simulate.orbit import orbit_over
 from cube.simulate.product import ProductSpec, interferometric_swaths, mid_swath_time
 
+
 @pytest.fixture(scope="session")
 def event(tmp_path_factory: pytest.TempPathFactory) -> SimulatedEvent:
     return simulate_event(tmp_path_factory.mktemp("simulated") / "event", small=True)

@@ -8,11 +8,10 @@ import pytest
 from numpy.polynomial import Polynomial
 from pyproj import Transformer
 from scipy.optimize import brentq
+from simulated_ground import LAT, LON, hill
 
 from cube.simulate.geometry import SPEED_OF_LIGHT, ground_point, image_over, zero_doppler
 from cube.simulate.groundmap import ground_map, solve_terrain
-
-from simulated_ground import LAT, LON, hill
 
 
 def annotation(safe: Path, polarisation: str = "vv") -> ET.Element:
@@ -167,11 +166,11 @@ def test_annotated_grid_agrees_with_a_solution_from_the_annotated_orbit(hill_pro
 
     moving = np.array([speed(t) for t in time])
     np.testing.assert_allclose(moving, vectors["velocity"], rtol=0, atol=1e-4)
-    middle = [
+    middle = next(
         [float(text) for text in item.findtext("slantRangeTime").split()]
         for item in root.iter("antennaPattern")
         if item.findtext("swath") == "IW2"
-    ][0]
+    )
     mid_time = (middle[0] + middle[-1]) / 2
     conversions = [
         (
@@ -207,7 +206,9 @@ def test_annotated_grid_agrees_with_a_solution_from_the_annotated_orbit(hill_pro
 
 def test_annotated_angles_are_those_of_the_ellipsoid(hill_product):
     root = annotation(hill_product)
-    angles = np.array([float(i.findtext("incidenceAngle")) for i in root.iter("geolocationGridPoint")])
+    angles = np.array(
+        [float(i.findtext("incidenceAngle")) for i in root.iter("geolocationGridPoint")]
+    )
     assert abs(float(np.median(angles)) - 41.9) < 0.2
     assert np.ptp(angles) > 0.2
     elevation = [float(i.findtext("elevationAngle")) for i in root.iter("geolocationGridPoint")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicHermiteSpline
 
-from cube.simulate.ellipsoid import ecef_from_geodetic, east_north_up, geodetic_from_ecef
+from cube.simulate.ellipsoid import east_north_up, ecef_from_geodetic, geodetic_from_ecef
 from cube.simulate.geometry import zero_doppler
 from cube.simulate.orbit import orbit_over
 
@@ -66,7 +66,9 @@ def test_orbit_keeps_its_inclination_and_height():
     assert 6.8e5 < height.min() < height.max() < 7.2e5
 
 
-@pytest.mark.parametrize(("lat", "incidence", "text"), [(85.0, 37.0, "81.8"), (20.0, 8.0, "15..60")])
+@pytest.mark.parametrize(
+    ("lat", "incidence", "text"), [(85.0, 37.0, "81.8"), (20.0, 8.0, "15..60")]
+)
 def test_what_cannot_be_seen_is_refused(lat, incidence, text):
     with pytest.raises(ValueError, match=text):
         orbit_over(0.0, lat, time=TIME, direction="ascending", incidence_deg=incidence)

@@ -59,7 +59,9 @@ def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lat=LAT,
         size=(700, 600),
         incidence=36.55,
-        sigma0=lambda lat, lon: {n: np.full(lat.shape, 10 ** (v / 10)) for n, v in LEVEL_DB.items()},
+        sigma0=lambda lat, lon: {
+            n: np.full(lat.shape, 10 ** (v / 10)) for n, v in LEVEL_DB.items()
+        },
         seed=3,
     )
 

@@ -16,9 +16,7 @@ from cube.simulate.luts import noise_power, noise_table
 from cube.simulate.product import ProductSpec
 
 SPACES = {"safe": "http://www.esa.int/safe/sentinel-1.0"}
-NAME = re.compile(
-    r"S1A_IW_GRDH_1SDV_\d{8}T\d{6}_\d{8}T\d{6}_\d{6}_[0-9A-F]{6}_[0-9A-F]{4}\.SAFE"
-)
+NAME = re.compile(r"S1A_IW_GRDH_1SDV_\d{8}T\d{6}_\d{8}T\d{6}_\d{6}_[0-9A-F]{6}_[0-9A-F]{4}\.SAFE")
 
 
 def test_names_follow_the_convention(hill_product):
@@ -58,7 +56,7 @@ def test_manifest_identifiers_are_unique_and_resolve(hill_product):
     pointers = {item.get("dataObjectID") for item in root.iter("dataObjectPointer")}
     assert pointers == set(objects)
     for unit in root.iter("{urn:ccsds:schema:xfdu:1}contentUnit"):
-        for name in (unit.get("dmdID") or "").split() + [unit.get("repID") or metadata[0]]:
+        for name in [*(unit.get("dmdID") or "").split(), unit.get("repID") or metadata[0]]:
             assert name in metadata
 
 
@@ -79,7 +77,10 @@ def test_measurement_is_plain_strips_with_control_points(hill_product):
     assert crs.to_epsg() == 4326
     root = ET.parse(next((hill_product / "annotation").glob("*-vv-*"))).getroot()
     grid = [
-        tuple(float(item.findtext(key)) for key in ("line", "pixel", "longitude", "latitude", "height"))
+        tuple(
+            float(item.findtext(key))
+            for key in ("line", "pixel", "longitude", "latitude", "height")
+        )
         for item in root.iter("geolocationGridPoint")
     ]
     found = [(point.row, point.col, point.x, point.y, point.z) for point in points]
@@ -98,7 +99,9 @@ def test_lines_and_times_of_the_annotation_belong_together(hill_product):
     assert root.findtext(".//bistaticDelayCorrectionApplied") == "true"
     bounds = list(root.iter("swathBounds"))
     assert int(bounds[0].findtext("firstRangeSample")) == 0
-    assert int(bounds[-1].findtext("lastRangeSample")) == int(root.findtext(".//numberOfSamples")) - 1
+    assert (
+        int(bounds[-1].findtext("lastRangeSample")) == int(root.findtext(".//numberOfSamples")) - 1
+    )
 
 
 def test_point_target_lies_at_its_exact_position(tmp_path):
@@ -216,7 +219,9 @@ def original(hill_product: Path, tmp_path: Path) -> Path:
 def test_pixels_are_replaced_and_the_annotation_kept(original, tmp_path, packed):
     source = original
     if packed:
-        source = Path(shutil.make_archive(str(tmp_path / "a"), "zip", original.parent, original.name))
+        source = Path(
+            shutil.make_archive(str(tmp_path / "a"), "zip", original.parent, original.name)
+        )
     out = tmp_path / "out"
     out.mkdir()
     asked = []
@@ -233,7 +238,7 @@ def test_pixels_are_replaced_and_the_annotation_kept(original, tmp_path, packed)
     with rasterio.open(next((target / "measurement").glob("*-vh-*"))) as file:
         np.testing.assert_array_equal(file.read(1), image)
         assert file.compression is None
-    for path in sorted((original / "annotation").rglob("*.xml")) + [original / "manifest.safe"]:
+    for path in [*sorted((original / "annotation").rglob("*.xml")), original / "manifest.safe"]:
         assert (target / path.relative_to(original)).read_bytes() == path.read_bytes()
 
 
