@@ -7,6 +7,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
 from numpy.typing import NDArray
 
 from cube.schema import CHUNK
@@ -64,13 +65,14 @@ def pull_blocks(
     One task per block: `function` gets the block's rows and columns as slices and `kwargs`, and
     returns (bands, rows, columns). The graph holds references to data only, never pixels.
     """
-    return da.map_blocks(
+    lazy: da.Array = da.map_blocks(
         _pull,
         function=function,
         bands=bands,
         chunks=((bands,), block_sizes(shape[0], block), block_sizes(shape[1], block)),
         dtype="float32",
         meta=np.empty((0, 0, 0), "float32"),
-        name=f"{name}-{da.core.tokenize(function, shape, block, kwargs)}",
+        name=f"{name}-{tokenize(function, shape, block, kwargs)}",
         **kwargs,
     )
+    return lazy

@@ -19,8 +19,10 @@ from cube.errors import PlanError
 __all__ = [
     "cell_area",
     "check_bbox",
+    "crs_of",
     "lonlat_bounds",
     "pixel_to_map",
+    "shape_of",
     "target_grid",
     "to_lonlat",
     "utm_epsg",
@@ -72,6 +74,24 @@ def utm_epsg(lon: float, lat: float) -> int:
         return 5042
     zone = int((lon + 180) // 6) % 60 + 1
     return (32600 if lat >= 0 else 32700) + zone
+
+
+def shape_of(grid: GeoBox) -> tuple[int, int]:
+    """Rows and columns of a grid."""
+    return int(grid.shape[0]), int(grid.shape[1])
+
+
+def crs_of(grid: GeoBox) -> CRS:
+    """CRS of a grid.
+
+    Raises
+    ------
+    PlanError
+        It has none.
+    """
+    if grid.crs is None:
+        raise PlanError("the target grid has no CRS; give utm or EPSG:N")
+    return grid.crs
 
 
 def target_grid(
@@ -167,7 +187,7 @@ def pixel_to_map(
 
 def to_lonlat(grid: GeoBox) -> Any:
     """Return a function (x, y) -> (lon, lat) in degrees for the CRS of `grid`."""
-    return ProjTransformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True).transform
+    return ProjTransformer.from_crs(crs_of(grid).proj, "EPSG:4326", always_xy=True).transform
 
 
 def cell_area(grid: GeoBox, rows: slice, cols: slice, step: int = 64) -> NDArray[np.float64]:
@@ -199,14 +219,14 @@ def cell_area(grid: GeoBox, rows: slice, cols: slice, step: int = 64) -> NDArray
     col, row = np.meshgrid(lattice_col + 0.5, lattice_row + 0.5)
     lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
     size = abs(grid.affine.a * grid.affine.e)
-    if grid.crs.geographic:
+    if crs_of(grid).geographic:
         # PROJ has no areal scale for degrees: dlon dlat times the two radii of curvature.
         a, e2 = 6378137.0, 0.0066943799901413165
         s2 = np.sin(np.radians(lat)) ** 2
         scale = np.cos(np.radians(lat)) * a**2 * (1 - e2) / (1 - e2 * s2) ** 2
         area = size * math.radians(1) ** 2 * scale
     else:
-        area = size / Proj(grid.crs.proj).get_factors(lon, lat).areal_scale
+        area = size / Proj(crs_of(grid).proj).get_factors(lon, lat).areal_scale
     at_row = np.interp(np.arange(rows.start, rows.stop), lattice_row, np.arange(len(lattice_row)))
     at_col = np.interp(np.arange(cols.start, cols.stop), lattice_col, np.arange(len(lattice_col)))
     i, j = at_row.astype(int), at_col.astype(int)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import dask
 import numpy as np
 import xarray as xr
 from affine import Affine
+from dask.base import compute
 from odc.geo.geobox import GeoBox
 
 from cube.schema import FloodClass
@@ -49,7 +49,7 @@ def flooded_km2(path: str | Path, ds: xr.Dataset) -> dict[str, dict[str, float]]
     if "flood_extent" in ds:
         layers["extent"] = StoredLayer(str(path), "flood_extent")
     lazy = [class_areas(layer, grid, values, _BLOCK) for layer in layers.values()]
-    sums = dask.compute(*lazy, scheduler="threads")
+    sums = compute(*lazy, scheduler="threads")
     names = ("dry", "permanent", "flood", "unknown")
     return {
         key: dict(zip(names, (part.sum(axis=(1, 2)) / 1e6).tolist(), strict=True))

@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 
 from cube.chunks import block_counts
 from cube.errors import DemError, PlanError, SearchError
+from cube.grid import crs_of, shape_of
 from cube.readers.passes import Pass, group_passes
 from cube.readers.raster import identity as file_identity
 from cube.readers.raster import lonlat_extent
@@ -291,7 +292,7 @@ def run_of(
         "scheduler": request.scheduler,
         "workers": workers,
         "block": block,
-        "blocks": list(block_counts(resolved.grid.shape, block)),
+        "blocks": list(block_counts(shape_of(resolved.grid), block)),
         "bytes_source": sum(scene.size for one in passes for scene in one.scenes),
         "bytes_unpacked": sum(scene.size for scene in archives),
         "bytes_written": int(written),
@@ -309,7 +310,7 @@ def peak_memory(block: int, threads: int, spacing: float) -> int:
 
 
 def _block(grid: GeoBox, threads: int, limit: int) -> tuple[int, int]:
-    spacing = max(abs(grid.affine.a), abs(grid.affine.e)) if not grid.crs.geographic else 10.0
+    spacing = max(abs(grid.affine.a), abs(grid.affine.e)) if not crs_of(grid).geographic else 10.0
     needed = -(-max(grid.shape) // CHUNK) * CHUNK
     for size in (2048, 1536, 1024, 512):
         block = min(size, needed)

@@ -38,11 +38,11 @@ def plan_lines(plan: Plan) -> list[str]:
         f"layers    {', '.join(plan.layers) or 'backscatter only'}",
         f"passes    {len(plan.passes)} on relative orbits {', '.join(map(str, plan.tracks))}",
     ]
-    for one in plan.passes:
-        lines.append(
-            f"  {one.time[:19]} {one.platform} orbit {one.track:3} {one.direction:10} {one.role:6}"
-            f" {len(one.scenes)} scene{'s' if len(one.scenes) > 1 else ''}"
-        )
+    lines += [
+        f"  {one.time[:19]} {one.platform} orbit {one.track:3} {one.direction:10} {one.role:6}"
+        f" {len(one.scenes)} scene{'s' if len(one.scenes) > 1 else ''}"
+        for one in plan.passes
+    ]
     lines += [
         f"blocks    {run['blocks'][0]} x {run['blocks'][1]} of {run['block']} x {run['block']}"
         f" pixels, on {run['workers']} {run['scheduler']}",

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from cube.catalog import Endpoint, Event, Preset, load_endpoint, load_event, load_preset
 from cube.errors import CatalogError, PlanError
-from cube.grid import BBox, check_bbox, target_grid
+from cube.grid import BBox, check_bbox, crs_of, target_grid
 from cube.readers.dem import Dem, open_dem
 from cube.readers.passes import Windows
 from cube.readers.stac import ApiSource, CatalogSource, FolderSource, Source, is_loopback
@@ -260,7 +260,7 @@ def _windows(request: Request, event: Event | None) -> Windows:
 def _grid(request: Request, preset: Preset, bbox: BBox) -> GeoBox:
     resolution = request.resolution or preset.resolution
     grid = target_grid(bbox, request.crs or preset.crs, resolution)
-    if not grid.crs.geographic and not (
+    if not crs_of(grid).geographic and not (
         min(resolution) >= _MIN_RESOLUTION_M and max(resolution) <= _MAX_RESOLUTION_M
     ):
         raise PlanError(

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-import dask
 import dask.threaded
+from dask.base import optimize
 from dask.callbacks import Callback
 from dask.core import flatten
 
@@ -77,11 +77,11 @@ class Progress:
             yield advance
 
 
-class _Count(Callback):  # type: ignore[misc]  # dask ships no types
+class _Count(Callback):
     """Call `advance` whenever one of `keys` is computed."""
 
     def __init__(self, keys: set[Any], advance: Callable[[], None]) -> None:
-        super().__init__(posttask=self._after)
+        super().__init__(posttask=self._after)  # type: ignore[no-untyped-call]
         self._keys, self._advance = keys, advance
 
     def _after(self, key: Any, *_: Any) -> None:
@@ -91,7 +91,7 @@ class _Count(Callback):  # type: ignore[misc]  # dask ships no types
 
 def task_graph(arrays: Sequence[Any]) -> tuple[dict[Any, Any], list[Any]]:
     """Optimised tasks of lazy one-block arrays, and the key of each array."""
-    optimised = dask.optimize(*arrays)
+    optimised = optimize(*arrays)
     graph: dict[Any, Any] = {}
     for array in optimised:
         graph.update(array.__dask_graph__())

@@ -32,9 +32,10 @@ def to_ecef(lon: ArrayLike, lat: ArrayLike, height: ArrayLike) -> NDArray[np.flo
     array([6378147.,       0.,       0.])
     """
     lon_rad, lat_rad = np.radians(lon), np.radians(lat)
+    up = np.asarray(height, "float64")
     sin_lat, cos_lat = np.sin(lat_rad), np.cos(lat_rad)
     normal = SEMI_MAJOR_M / np.sqrt(1 - ECCENTRICITY_SQUARED * sin_lat**2)
-    x = (normal + height) * cos_lat * np.cos(lon_rad)
-    y = (normal + height) * cos_lat * np.sin(lon_rad)
-    z = (normal * (1 - ECCENTRICITY_SQUARED) + height) * sin_lat
+    x = (normal + up) * cos_lat * np.cos(lon_rad)
+    y = (normal + up) * cos_lat * np.sin(lon_rad)
+    z = (normal * (1 - ECCENTRICITY_SQUARED) + up) * sin_lat
     return np.stack(np.broadcast_arrays(x, y, z), axis=-1)

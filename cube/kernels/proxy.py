@@ -40,7 +40,7 @@ def _projection(count: int, terms: int) -> NDArray[np.float64]:
     for order in range(terms):
         powers = chebyshev.cheb2poly(np.eye(terms)[order])
         to_powers[: len(powers), order] = powers
-    return np.einsum("ij,jk->ik", to_powers, basis)
+    return np.asarray(np.einsum("ij,jk->ik", to_powers, basis))
 
 
 def fit3(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,7 +51,9 @@ def quicklook(ds: xr.Dataset, target: Path, *, title: str, metres: float) -> Pat
     last = ds.isel(time=-1)
     first = _before(ds, last)
     name = next(key for key in ("vv", "hh", "vh", "hv") if key in ds)
-    panels = [(f"before  {_day(first)}", _grey(first[name], step), None)]
+    panels: list[tuple[str, Any, Any]] = [
+        (f"before  {_day(first)}", _grey(first[name], step), None)
+    ]
     panels.append((f"after  {_day(last)}", _grey(last[name], step), None))
     if "flood" in ds:
         panels.append((f"flood  {_day(last)}", panels[1][1], _classes(last["flood"], step)))

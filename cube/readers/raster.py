@@ -28,7 +28,7 @@ class Raster:
 
     path: str
     crs_wkt: str
-    transform: tuple[float, float, float, float, float, float]
+    transform: tuple[float, ...]
     shape: tuple[int, int]
     nodata: float | None
     geographic: bool

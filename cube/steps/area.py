@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from cube.chunks import block_sizes, tiles
-from cube.grid import cell_area
+from cube.grid import cell_area, shape_of
 from cube.kernels.area import class_area
 from cube.readers.window import Window, WindowReader
 
@@ -25,7 +25,7 @@ def _block(
     rows = slice(y * edge, min((y + 1) * edge, height))
     cols = slice(x * edge, min((x + 1) * edge, width))
     total = np.zeros(len(values))
-    for part_y, part_x in tiles(rows, cols, grid.shape):
+    for part_y, part_x in tiles(rows, cols, shape_of(grid)):
         classes = layer.read(Window(part_y.start, part_x.start, part_y.stop, part_x.stop))
         total += class_area(classes, cell_area(grid, part_y, part_x), values)
     return total[:, None, None]
@@ -48,7 +48,7 @@ def class_areas(layer: WindowReader, grid: GeoBox, values: tuple[int, ...], bloc
         Sums per block; their sum over the last axes is the area.
     """
     counts = [len(block_sizes(length, block)) for length in grid.shape]
-    return da.map_blocks(
+    sums: da.Array = da.map_blocks(
         _block,
         layer=layer,
         grid=grid,
@@ -58,3 +58,4 @@ def class_areas(layer: WindowReader, grid: GeoBox, values: tuple[int, ...], bloc
         dtype="float64",
         meta=np.empty((0, 0, 0)),
     )
+    return sums

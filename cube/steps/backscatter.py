@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from cube.chunks import pull_blocks, tiles
+from cube.grid import shape_of
 from cube.kernels.doppler import ConvergenceError
 from cube.kernels.geocode import image_coordinates
 from cube.kernels.radiometry import FLOOR
@@ -52,7 +53,7 @@ def _image_coordinates(
     """Line and sample of a block's pixels, tile by tile of the grid."""
     annotation = open_annotation(files.annotation)
     line, sample = np.full(surface.shape, np.nan), np.full(surface.shape, np.nan)
-    for tile_rows, tile_cols in tiles(rows, cols, source.grid.shape):
+    for tile_rows, tile_cols in tiles(rows, cols, shape_of(source.grid)):
         part = (
             slice(tile_rows.start - rows.start, tile_rows.stop - rows.start),
             slice(tile_cols.start - cols.start, tile_cols.stop - cols.start),
@@ -97,7 +98,7 @@ def backscatter(source: PassSource, block: int) -> da.Array:
     """
     return pull_blocks(
         _block,
-        source.grid.shape,
+        shape_of(source.grid),
         block,
         len(source.slices[0]),
         "backscatter",

@@ -48,4 +48,4 @@ def hand(height: NDArray[np.float32], transform: Affine, geographic: bool) -> ND
         drain.ravel(), np.asarray(flow.idxs_ds), np.asarray(flow.idxs_seq)
     ).reshape(height.shape)
     above[~known | ~np.isfinite(height)] = np.nan
-    return above
+    return np.asarray(above)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from cube.chunks import pull_blocks, tiles
-from cube.grid import pixel_to_map, to_lonlat
+from cube.grid import crs_of, pixel_to_map, shape_of, to_lonlat
 from cube.kernels.doppler import ConvergenceError
 from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.geocode import local_incidence, sight_lattice
@@ -87,11 +87,11 @@ def _raster_pixels(
     """
     shape = rows.stop - rows.start, cols.stop - cols.start
     row, col = np.empty(shape), np.empty(shape)
-    transformer = raster.transformer(grid.crs.to_wkt())
-    for tile_rows, tile_cols in tiles(rows, cols, grid.shape):
+    transformer = raster.transformer(crs_of(grid).to_wkt())
+    for tile_rows, tile_cols in tiles(rows, cols, shape_of(grid)):
         x, y = transformer.transform(*_node_map(grid, tile_rows, tile_cols))
         at_row, at_col = raster.pixel_of_map(np.asarray(x), np.asarray(y))
-        part = _overlap(rows, cols, tile_rows, tile_cols, grid.shape)
+        part = _overlap(rows, cols, tile_rows, tile_cols, shape_of(grid))
         inner = (
             slice(part[0].start - rows.start, part[0].stop - rows.start),
             slice(part[1].start - cols.start, part[1].stop - cols.start),
@@ -200,7 +200,7 @@ def _incidence(
     """Local incidence angle of a track over a block, NaN where none of its slices looks."""
     out = np.full((rows.stop - rows.start, cols.stop - cols.start), np.nan, "float32")
     pixel = abs(grid.affine.e), abs(grid.affine.a)
-    for tile_rows, tile_cols in tiles(rows, cols, grid.shape):
+    for tile_rows, tile_cols in tiles(rows, cols, shape_of(grid)):
         y, x = tile_rows.start - rows.start, tile_cols.start - cols.start
         size = tile_rows.stop - tile_rows.start, tile_cols.stop - tile_cols.start
         part = surface[y : y + size[0] + 2, x : x + size[1] + 2]
@@ -277,7 +277,7 @@ def surface_layers(surface: Surface, block: int) -> da.Array:
     """
     return pull_blocks(
         _block,
-        surface.grid.shape,
+        shape_of(surface.grid),
         block,
         len(surface_bands(surface)),
         "surface",

@@ -106,6 +106,6 @@ class BuildLock:
 
 def _alive(pid: int, started: float) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - started) < 2.0
+        return bool(abs(psutil.Process(pid).create_time() - started) < 2.0)
     except psutil.Error:
         return False

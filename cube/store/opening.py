@@ -41,7 +41,7 @@ def open_cube(url: str | Path, *, incomplete: bool = False) -> xr.Dataset:
     if "://" not in path and read_plan(Path(path)) is None:
         raise StoreError(f"{path}: no such cube; build one with cube build --out {path}")
     chunks = {"y": 4 * CHUNK, "x": 4 * CHUNK}
-    ds = xr.open_zarr(path, chunks=chunks, consolidated=True)
+    ds: xr.Dataset = xr.open_zarr(path, chunks=chunks, consolidated=True)
     for variable in ds.variables.values():
         if "y" not in variable.dims and "x" not in variable.dims:
             variable.load()  # a few values per pass: lazy ones would only be in the way

@@ -19,6 +19,7 @@ from odc.geo.geobox import GeoBox
 from zarr.codecs import BloscCodec, BloscShuffle
 
 from cube.errors import StoreError
+from cube.grid import crs_of
 from cube.kernels.water import histogram
 from cube.schema import CHUNK, FORMAT_VERSION, TIME_CHUNK, Variable, coordinate_variables
 
@@ -62,7 +63,7 @@ def _chunks(variable: Variable, sizes: dict[str, int]) -> tuple[int, ...]:
 
 def statistics_variables(polarisations: tuple[str, ...]) -> list[tuple[Variable, tuple[int, ...]]]:
     """Arrays of the ``statistics`` group and the sizes of their trailing axes."""
-    found = [
+    found: list[tuple[Variable, tuple[int, ...]]] = [
         (
             Variable(
                 "floored",
@@ -212,7 +213,7 @@ def consolidate(path: Path) -> None:
 
 def _axis(grid: GeoBox, name: str) -> dict[str, str]:
     attrs = grid.coords[grid.dims[0 if name == "y" else 1]]
-    if grid.crs.geographic:
+    if crs_of(grid).geographic:
         return {
             "units": "degrees_north" if name == "y" else "degrees_east",
             "standard_name": "latitude" if name == "y" else "longitude",
@@ -223,7 +224,7 @@ def _axis(grid: GeoBox, name: str) -> dict[str, str]:
 def _spatial_ref(grid: GeoBox) -> dict[str, Any]:
     affine = grid.affine
     transform = (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e)
-    cf = json.loads(json.dumps(grid.crs.proj.to_cf()))
+    cf = json.loads(json.dumps(crs_of(grid).proj.to_cf()))
     return {**cf, "GeoTransform": " ".join(repr(float(value)) for value in transform)}
 
 

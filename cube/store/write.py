@@ -135,7 +135,7 @@ def _stored(band: NDArray[np.float32], target: Target, array: Any) -> NDArray[An
     if target.lookup is not None:
         index = band.astype("int64")
         values = np.asarray((*target.lookup, array.fill_value), array.dtype)
-        return np.where(index < 0, values[-1], values[index])
+        return np.asarray(np.where(index < 0, values[-1], values[index]))
     return band if array.dtype == band.dtype else band.astype(array.dtype)
 
 
