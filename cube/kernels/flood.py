@@ -165,12 +165,10 @@ def classify(
     reference_probability : float, shape (y, x), optional
         Of water in the reference of the same track; NaN where there is none.
     dropped : float, shape (y, x), optional
-        Decibels, the larger of `drop` in VV and VH; NaN counts as no reference, absence as enough.
+        Larger of `drop` in VV and VH, dB, to compare with `least_drop`; NaN is as no reference.
     mask : integer, shape (y, x), optional
         Bits 1 layover, 2 shadow, 4 never imaged, 8 sea: no data. 16 slope, 32 height above
         drainage: never flood.
-    least_drop : float
-        Decibels, for `dropped`.
 
     Returns
     -------

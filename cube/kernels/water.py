@@ -53,18 +53,19 @@ def _power_mean(share: float, first: float, second: float) -> float:
     return float(10 * np.log10(share * 10 ** (first / 10) + (1 - share) * 10 ** (second / 10)))
 
 
-def _wind(speed: float, share: float) -> Surface:
+def _wind(speed: float, share: float, noise: float = -32.0) -> Surface:
     """Open water under a 10 m wind of `speed` m/s at about 38 degrees of incidence.
 
-    VH rises by 0.580 dB per m/s (Vachon & Wolfe 2011: VH = 0.580 U - 35.652). Sentinel-1 does not
-    see the calm end: noise of -28 to -22 dB is removed to within about a fifth, and that of cross
-    talk and of what drifts on inland water adds to it: -32 dB, added in power. VV rises from calm
+    VH rises by 0.580 dB per m/s (Vachon & Wolfe 2011: VH = 0.580 U - 35.652). VV rises from calm
     (-24.5 dB) by 1.15 dB per m/s to -13 dB at 10 m/s, as CMOD5 does (Hersbach et al. 2007).
+    Sentinel-1 does not see the calm end: `noise` is added in power to both. It is -28 to -22 dB
+    where a product still holds it; where it was subtracted, clipping at zero leaves a fifth.
     Spread within a scene: local shelter (1.3), the step between two winds (0.7), 20-30 looks of
     speckle (0.9); VH is steadier (0.8) but closer to the noise (1.0).
     """
-    vh = 10 * float(np.log10(10 ** ((0.580 * speed - 35.652) / 10) + 10**-3.2))
-    return Surface(share, -24.5 + 1.15 * speed, vh, 1.8, 1.6, 0.3)
+    levels = (-24.5 + 1.15 * speed, 0.580 * speed - 35.652)
+    vv, vh = (float(10 * np.log10(10 ** (level / 10) + 10 ** (noise / 10))) for level in levels)
+    return Surface(share, vv, vh, 1.8, 1.6, 0.3)
 
 
 def _shallow(share: float) -> Surface:
@@ -78,19 +79,20 @@ def _shallow(share: float) -> Surface:
     return Surface(share, vv, vh, 2.4, 2.4, 0.7)
 
 
-WATER = (
-    _wind(1.0, 0.20),
-    _wind(3.0, 0.29),
-    _wind(5.0, 0.18),
-    _wind(7.0, 0.09),
-    _wind(9.5, 0.04),
-    _shallow(0.20),
-)
-"""Winds over land: Rayleigh distributed about 3.3 m/s (Archer & Jacobson 2005). A fifth is shallow
-or shore: the 50 m box of a water body 500 m across touches land on 1 - (450 / 500)^2 of it."""
+WINDS = ((1.0, 0.25), (3.0, 0.36), (5.0, 0.23), (7.0, 0.11), (9.5, 0.05))
+"""Speeds in m/s and their shares over land: Rayleigh about 3.3 m/s (Archer & Jacobson 2005)."""
 
-OPEN = len(WATER) - 1
-"""Number of those that are open water."""
+WATER = (
+    *(_wind(speed, 0.4 * share) for speed, share in WINDS),
+    *(_wind(speed, 0.4 * share, noise=-25.0) for speed, share in WINDS),
+    _shallow(0.2),
+)
+"""Open water with its noise removed, with its noise left in, and shallow water. Products of either
+kind are about; a fifth is shore: the 50 m box of a water body 500 m across touches land on
+1 - (450 / 500)^2 of it."""
+
+OPEN = len(WINDS)
+"""Number of those that are open water beyond doubt: no land is so dark in VH."""
 
 MOST_SHALLOW = 0.5
 """Largest share of shallow that a scene may choose: water that is nowhere open is bare ground."""
@@ -154,11 +156,11 @@ class WaterModel:
     Attributes
     ----------
     method : str
-        ``"bayes"``: the scene or a tile holds two separate modes, of water and of land by the
-        textbook, or all of the scene looks like open water. All shares are fitted. Smooth dry
-        ground is left out: its density nearly is that of shallow or rough water, one image cannot
-        tell them apart, and a dark mode of its own is far more often water (the flood rule drops
-        what is as dark in the reference).
+        ``"bayes"``: the scene or a tile holds two separate modes, of open water and of land by
+        the textbook, or all of the scene looks like open water. All shares are fitted. Smooth
+        dry ground is left out: its density nearly is that of shallow or rough water, one image
+        cannot tell them apart, and a dark mode of its own is far more often water (the flood rule
+        drops what is as dark in the reference).
         ``"dry"``: no such mode. Only the covers are fitted, smooth ground among them; water keeps
         its usual winds and the share of the world: ponds are found, no mode is invented.
         ``"tiled-threshold"``: textbook and scene differ by more than `MISFIT` (uncalibrated data,
@@ -290,7 +292,7 @@ def _brightness(grids: NDArray[np.number]) -> tuple[Float64, Float64]:
 
 
 def _water_modes(counts: Counts, water: Float64, land: Float64) -> NDArray[np.bool_]:
-    """Which histograms (…, vv, vh) hold two modes, of water and of land by the textbook."""
+    """Which histograms (…, vv, vh) hold two modes, of open water and of land by the textbook."""
     bright, centres = _brightness(counts)
     classes, _ = _brightness(np.stack([water, land]))
     odds = np.diff(np.log(classes + 1e-12), axis=0)[0]  # of land against water
@@ -304,8 +306,8 @@ def _water_modes(counts: Counts, water: Float64, land: Float64) -> NDArray[np.bo
 def _capped(share: Float64) -> Float64:
     """Shares of `WATER` with no more than `MOST_SHALLOW` of shallow water."""
     share = share / share.sum()
-    shallow = min(float(share[OPEN]), MOST_SHALLOW)
-    return np.append(share[:OPEN] * ((1 - shallow) / share[:OPEN].sum()), shallow)
+    shallow = min(float(share[-1]), MOST_SHALLOW)
+    return np.append(share[:-1] * ((1 - shallow) / share[:-1].sum()), shallow)
 
 
 def _fallback(tiles: Counts) -> tuple[float, float, bool] | None:
@@ -340,13 +342,19 @@ def _bayes(scene: Counts, witness: Counts) -> tuple[float, Float64, Float64]:
     in the scene: a lake in one tile is no licence to read all bare ground as shallow water.
     """
     water, land = _masses(scene.shape[1] > 1, with_smooth=False)
-    usual, covers = _shares(WATER), _shares(LAND)
-    prior = np.concatenate([GLOBAL_SHARE * usual, (1 - GLOBAL_SHARE) * covers])
-    wet = _capped(
-        fit_shares(witness, np.concatenate([water, land]), prior, CONFIDENCE)[0][: -len(LAND)]
-    )
+    usual, covers = GLOBAL_SHARE * _shares(WATER), (1 - GLOBAL_SHARE) * _shares(LAND)
+    trials = []
+    for without in (1, 0):  # a product either holds its noise or does not
+        kept = np.flatnonzero(np.arange(len(WATER)) // OPEN != without)
+        prior = np.concatenate([usual[kept], covers])
+        densities = np.concatenate([water[kept], land])
+        fitted, misfit = fit_shares(witness, densities, prior / prior.sum(), CONFIDENCE)
+        wet = np.zeros(len(WATER))
+        wet[kept] = fitted[: kept.size]
+        trials.append((misfit, wet))
+    wet = _capped(min(trials, key=lambda trial: trial[0])[1])
     one = np.tensordot(wet, water, axes=1)[None]
-    prior = np.append(GLOBAL_SHARE, (1 - GLOBAL_SHARE) * covers)
+    prior = np.append(GLOBAL_SHARE, covers)
     share, _ = fit_shares(scene, np.concatenate([one, land]), prior, CONFIDENCE)
     return float(np.clip(share[0], GLOBAL_SHARE, LARGEST_SHARE)), wet, share[1:]
 
@@ -382,7 +390,7 @@ def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> Water
     water, land = _masses(dual, with_smooth=True)
     prior = np.concatenate([GLOBAL_SHARE * wet, (1 - GLOBAL_SHARE) * dry])
     found, misfit = fit_shares(scene, np.concatenate([water, land]), prior, CONFIDENCE)
-    typical = np.tensordot(wet, water, axes=1), np.tensordot(dry, land, axes=1)
+    typical = (np.tensordot(wet[:OPEN], water[:OPEN], axes=1), np.tensordot(dry, land, axes=1))
     held = _water_modes(np.concatenate([scene[None], tiles]), *typical)
     witness = tiles[held[1:]].sum(axis=0) if held[1:].any() else scene
     if held.any() or found[:OPEN].sum() > LARGEST_SHARE:  # the latter: one mode, all open water
