@@ -223,8 +223,8 @@ def _antenna(spec: ProductSpec) -> list[ET.Element]:
             lat, lon = ground_point(geometry.orbit, moment, distance, height)
             incidence = look_vectors(geometry.orbit, lat, lon, height)[2]
             centred = 2 * (two_way - swath.near_time_s) / np.ptp(two_way) - 1
-            # Beams fall by 2.1 dB to their edges: half of the noise's rise in noise_table.
-            gain = 10 ** (-2.1 * centred**2 / 20)
+            # One way; two ways make the 3 dB or so that the noise rises to the edges.
+            gain = 10 ** (-1.5 * centred**2 / 20)
             pattern = np.column_stack([gain, np.zeros_like(gain)]).ravel()
             complex_pattern = vector("elevationPattern", pattern)
             complex_pattern.set("count", str(gain.size))

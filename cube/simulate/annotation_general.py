@@ -19,7 +19,7 @@ __all__ = ["ads_header", "general_annotation", "quality_information", "statistic
 RADAR_FREQUENCY_HZ = 5.405000454334350e9
 SAMPLING_HZ = 6.434523812571428e7
 BURST_S = 2.758
-"""Burst cycle of IW: De Zan and Monti Guarnieri 2006, table I."""
+"""Time from burst to burst of a sub-swath, as annotated in IW products."""
 STEERING_DEG_S = {"IW1": 1.590368784, "IW2": 0.979863325, "IW3": 1.397440818}
 PULSE_S = {"IW1": 5.240481033595628e-5, "IW2": 6.199592966536363e-5, "IW3": 5.339056426703426e-5}
 PULSE_INTERVAL_S = {

@@ -298,7 +298,7 @@ class PassSimulator:
             lambda lat, lon: terrain.ellipsoidal(lon, lat),
             absolute_orbit=self.item.absolute_orbit,
             datatake=0x55000 + self.item.absolute_orbit - 44000,
-            # Border noise belongs to the processor before 2.91, which knew no azimuth vectors.
+            # Border noise belongs to the processor before 2.90, which knew no azimuth vectors.
             ipf="002.84" if old else "003.40",
             noise_form="range" if old else "range and azimuth",
             label=f"{TITLE}, seed {self.seed}",

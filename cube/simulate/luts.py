@@ -34,11 +34,13 @@ Integers = NDArray[np.int64]
 PIXEL_STEP = 40
 AZIMUTH_STEP = 10
 BURST_S = 2.758
-"""Burst cycle of IW: De Zan and Monti Guarnieri 2006, table I."""
-NESZ_DB = {"VV": (-27.6, 4.2), "VH": (-28.3, 4.2), "HH": (-27.6, 4.2), "HV": (-28.3, 4.2)}
+"""Time from burst to burst of a sub-swath, as annotated in IW products."""
+NESZ_DB = {"IW1": (-24.8, 2.2), "IW2": (-26.8, 3.0), "IW3": (-27.4, 2.6)}
 """Noise-equivalent sigma nought at a beam's centre, and its rise to the beam's edges, in dB.
 
-Read off Schwerdt et al. 2017, figure 13: -30 to -22 dB over the three sub-swaths."""
+Noise over calibration vectors of the IW product of Sentinel-1A of 2021-08-09, in VV."""
+CROSS_NESZ_DB = 0.5
+"""More of it in cross-polarisation."""
 SCALLOPING_DB = 0.4
 
 
@@ -118,16 +120,17 @@ def noise_table(spec: ProductSpec, polarisation: str) -> NoiseTable:
     angle = np.radians(ellipsoid_incidence(geometry, *grid))
     _, distance = geometry.slant(*grid)
     two_way = 2 * distance / SPEED_OF_LIGHT
-    floor, rise = NESZ_DB[polarisation]
+    more = CROSS_NESZ_DB if polarisation in {"VH", "HV"} else 0.0
     nesz_db = np.full(angle.shape, np.nan)
     azimuth = []
     for number, swath in enumerate(spec.swaths):
         columns = swath.columns(geometry)
         if columns is None:
             continue
+        floor, rise = NESZ_DB[swath.name]
         beam = (two_way - swath.near_time_s) / (swath.far_time_s - swath.near_time_s)
         inside = (grid[1] >= columns[0]) & (grid[1] <= columns[1])
-        nesz_db[inside] = (floor + rise * (2 * beam - 1) ** 2)[inside]
+        nesz_db[inside] = (floor + more + rise * (2 * beam - 1) ** 2)[inside]
         azimuth.append(_azimuth_vector(spec, swath.name, columns, number))
     power = 10 ** (nesz_db / 10) * spec.beta_gain**2 / np.sin(angle) * spec.noise_scale
     return NoiseTable(

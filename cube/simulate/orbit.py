@@ -22,10 +22,10 @@ __all__ = ["Direction", "Orbit", "State", "orbit_over"]
 Direction = Literal["ascending", "descending"]
 Floats = NDArray[np.float64]
 
-GRAVITY_M3_S2 = 3.986004418e14  # WGS 84, NIMA TR8350.2 table 3.2
-ROTATION_RAD_S = 7.292115e-5  # WGS 84, NIMA TR8350.2 table 3.1
-ORBIT_RADIUS_M = 7.0711e6  # 693 km above the equator: Torres et al. 2012, table 1
-INCLINATION_RAD = math.radians(98.18)  # Torres et al. 2012, table 1
+GRAVITY_M3_S2 = 3.986004418e14  # WGS 84, NIMA TR8350.2
+ROTATION_RAD_S = 7.292115e-5  # WGS 84, NIMA TR8350.2
+ORBIT_RADIUS_M = 7.0711e6  # 693 km above the equator (Torres et al. 2012, RSE 120)
+INCLINATION_RAD = math.radians(98.18)  # Torres et al. 2012
 
 
 class State(NamedTuple):

@@ -21,9 +21,9 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 LOOKS = 4.4
-"""Equivalent number of looks of IW GRDH (S1-RS-MDA-52-7440, Product Definition, table 5-5)."""
+"""Equivalent number of looks of IW GRDH (S1-RS-MDA-52-7440, Product Definition)."""
 RESOLUTION_PX = (2.2, 2.0)
-"""Width at half power in lines and samples: 22 m and 20 m (same table)."""
+"""Width at half power in lines and samples: 22 m and 20 m (the same)."""
 TABLE = 1 << 15
 REACH = 6.5
 """Normal deviates beyond this are clipped; one in 1e10."""
@@ -39,7 +39,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """Strips of border noise at near and far range, as before IPF 2.91.
+    """Strips of border noise at near and far range, as before IPF 2.90.
 
     Next to the edge the image is 0, then small numbers that are no backscatter, in steps along
     the lines (Ali et al. 2018, doi:10.1109/JSTARS.2017.2787650).

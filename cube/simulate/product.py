@@ -17,9 +17,9 @@ __all__ = ["ProductSpec", "SliceTimes", "Swath", "interferometric_swaths", "mid_
 Floats = NDArray[np.float64]
 
 ANTENNA_INCIDENCE_DEG = {"IW1": (30.4, 36.8), "IW2": (36.2, 41.95), "IW3": (41.5, 46.0)}
-"""Incidence angles that the elevation beams reach (Torres et al. 2012, table 3, rounded)."""
+"""Incidence angles in the antenna patterns of real annotations of 2021, rounded."""
 MERGE_INCIDENCE_DEG = (36.5, 41.7)
-"""Where the merged image changes from IW1 to IW2 and from IW2 to IW3."""
+"""Where the merged image changes from IW1 to IW2 and from IW2 to IW3, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

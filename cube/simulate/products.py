@@ -72,40 +72,20 @@ def simulate_product(
         The product is already there.
     """
     height = dem if callable(dem) else _constant(dem)
-    centre = float(np.asarray(height(np.array([lat]), np.array([lon])))[0])
-    orbit = orbit_over(
-        lon,
-        lat,
-        time=np.datetime64(str(start), "us"),
-        direction=orbit_direction,
-        incidence_deg=incidence,
-        height_m=centre,
-    )
-    swaths = interferometric_swaths(orbit, centre)
-    geometry = image_over(
-        orbit,
-        np.array([lat]),
-        np.array([lon]),
-        np.array([centre]),
-        margin_m=0.0,
-        mid_time_s=mid_swath_time(swaths),
-        size=size,
-    )
-    stop = geometry.first_line_s + (geometry.lines - 1) * geometry.line_step_s
-    spec = ProductSpec(
-        geometry,
+    spec = _specification(
+        (lon, lat),
+        size,
+        np.datetime64(str(start), "us"),
         orbit_direction,
-        swaths,
+        incidence,
         height,
-        polarisations,
-        slices=(SliceTimes(geometry.first_line_s - 1.5, stop + 1.5),),
-        noise_scale=1.0 if noise else 0.0,
+        polarisations=polarisations,
+        noise=noise,
     )
-    low, high = _height_bounds(spec)
-    ground = ground_map(geometry, lambda lat, lon: (lon, lat), (low, high))
+    ground = ground_map(spec.geometry, lambda lat, lon: (lon, lat), _height_bounds(spec))
     _, u, v = solve_terrain(ground, lambda lon, lat: np.asarray(height(lat, lon)))
     power = (sigma0 or _uniform)(v, u)
-    points = [_target(geometry, *item) for item in targets]
+    points = [_target(spec.geometry, *item) for item in targets]
     gain = sigma_gain(spec, calibration_table(spec))
     images = {}
     for number, name in enumerate(polarisations):
@@ -118,6 +98,49 @@ def simulate_product(
             targets=points,
         )
     return write_grd(directory, spec, images)
+
+
+def _specification(
+    place: tuple[float, float],
+    size: tuple[int, int],
+    start: np.datetime64,
+    direction: Direction,
+    incidence: float,
+    height: Callable[[Floats, Floats], Floats],
+    *,
+    polarisations: tuple[str, ...],
+    noise: bool,
+) -> ProductSpec:
+    """One slice centred on a place (lon, lat)."""
+    lon, lat = np.array([place[0]]), np.array([place[1]])
+    centre = np.asarray(height(lat, lon), "float64")
+    orbit = orbit_over(
+        *place,
+        time=start,
+        direction=direction,
+        incidence_deg=incidence,
+        height_m=float(centre[0]),
+    )
+    swaths = interferometric_swaths(orbit, float(centre[0]))
+    geometry = image_over(
+        orbit,
+        lat,
+        lon,
+        centre,
+        margin_m=0.0,
+        mid_time_s=mid_swath_time(swaths),
+        size=size,
+    )
+    stop = geometry.first_line_s + (geometry.lines - 1) * geometry.line_step_s
+    return ProductSpec(
+        geometry,
+        direction,
+        swaths,
+        height,
+        polarisations,
+        slices=(SliceTimes(geometry.first_line_s - 1.5, stop + 1.5),),
+        noise_scale=1.0 if noise else 0.0,
+    )
 
 
 def _constant(height_m: float) -> Callable[[Floats, Floats], Floats]:

@@ -40,7 +40,7 @@ LAND_DB = {
         Cover.WATER: -30.0,
     },
 }
-"""Class means at 38 degrees: the C-band tables of Ulaby and Dobson 1989, rounded."""
+"""Class means at 38 degrees, within the C-band ranges of Ulaby and Dobson 1989."""
 PARCEL_DB = {
     Cover.BARE: 1.6,
     Cover.CROP: 1.5,
@@ -77,8 +77,8 @@ SHORE_M = 0.1
 def water_db(polarisation: str, wind_m_s: float, incidence_deg: float) -> float:
     """Sigma nought of open water in dB, before cross talk.
 
-    Straight lines through C-band model functions for moderate winds: CMOD5.N (Hersbach 2010)
-    in VV, the linear model of Vachon and Wolfe 2011 in VH, and the fall with incidence.
+    Straight lines in wind and angle, of the size of the model functions for moderate winds:
+    CMOD5.N (Hersbach 2010) in VV, and in VH the linear one of Vachon and Wolfe 2011.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def area_ratio(slope_east: Singles, slope_north: Singles, look: Floats, normal: 
     """Scattering area of a slope against that of level ground in the same pixel.
 
     Area in the plane across the line of sight for one slant range cell, ``(n.l) / (n.p)``, over
-    its value on the level (Small 2011, IEEE TGRS 49, eq. 13-16); 1 on level ground.
+    its value on the level (Small 2011, IEEE TGRS 49, 3081-3093); 1 on level ground.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,7 +56,25 @@ def write_grd(directory: Path, spec: ProductSpec, pixels: Mapping[str, Pixels]) 
     found = {name: values.shape for name, values in pixels.items()}
     if found != dict.fromkeys(spec.polarisations, shape):
         raise ValueError(f"pixels are {found}, expected {spec.polarisations} of {shape}")
-    part = directory / f".{spec.stem}.part"
+    part = Path(tempfile.mkdtemp(prefix=f".{spec.stem}.", dir=directory))
+    try:
+        checksum = _fill(part, spec, pixels)
+        return _publish(part, directory / f"{spec.stem}_{checksum}.SAFE")
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _publish(part: Path, target: Path) -> Path:
+    """Give a finished folder its name."""
+    if target.exists():
+        raise FileExistsError(f"{target} is already there; remove it or write elsewhere")
+    part.chmod(0o755)
+    return part.rename(target)
+
+
+def _fill(part: Path, spec: ProductSpec, pixels: Mapping[str, Pixels]) -> str:
+    """Write all files of a product into `part`; return the checksum that ends its name."""
     for folder in ("annotation/calibration", "measurement"):
         (part / folder).mkdir(parents=True)
     calibration = calibration_table(spec)
@@ -95,12 +114,8 @@ def write_grd(directory: Path, spec: ProductSpec, pixels: Mapping[str, Pixels]) 
     order = ("product", "noise", "calibration", "measurement")
     objects.sort(key=lambda item: order.index(item.kind) // 3)
     content = write_xml(part / "manifest.safe", manifest_xml(spec, objects, footprint))
-    target = directory / f"{spec.stem}_{binascii.crc_hqx(content, 0xFFFF):04X}.SAFE"
-    if target.exists():
-        shutil.rmtree(part)
-        raise FileExistsError(f"{target} is already there; remove it or write elsewhere")
-    part.rename(target)
-    return target
+    # A CRC-16 of the manifest, as in ESA's names.
+    return f"{binascii.crc_hqx(content, 0xFFFF):04X}"
 
 
 def _open_tiff(path: Path, shape: tuple[int, int], gcps: list[GroundControlPoint]) -> Any:
@@ -165,6 +180,16 @@ def rewrite_pixels(
         The folder is already there.
     """
     target = _copy_without_pixels(real_safe, out_dir)
+    try:
+        _measure(target, pixels)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    return target
+
+
+def _measure(target: Path, pixels: Mapping[str, Pixels | RowSource]) -> None:
+    """Write the measurement files of a SAFE folder that has none."""
     (target / "measurement").mkdir(exist_ok=True)
     for polarisation, source in pixels.items():
         found = sorted((target / "annotation").glob(f"*-grd-{polarisation.lower()}-*.xml"))
@@ -177,7 +202,6 @@ def rewrite_pixels(
         ]
         path = target / "measurement" / f"{found[0].stem}.tiff"
         _write_blocks(path, (size[0], size[1]), source, _annotated_points(root))
-    return target
 
 
 def _annotated_points(root: ET.Element) -> list[GroundControlPoint]:

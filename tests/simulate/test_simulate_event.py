@@ -103,6 +103,17 @@ def test_full_world_has_hills_slopes_and_every_class():
     assert world.terrain.orthometric_m.shape[0] > (0.1 + 0.4) * 3600
 
 
+@pytest.mark.parametrize("item", PASSES[:2], ids=["descending", "ascending"])
+def test_every_pixel_of_an_image_shows_a_part_of_the_world(item):
+    world = build_world(BBOX, 0, dem_margin_deg=0.06)
+    simulator = module.PassSimulator(world, BBOX, None, item, 0, 0)
+    row, col = simulator._ground(simulator._spec().geometry)
+    assert row.min() > 1
+    assert col.min() > 1
+    assert row.max() < world.grid.shape[0] - 2
+    assert col.max() < world.grid.shape[1] - 2
+
+
 def test_flood_grows_from_the_river_and_stays_connected():
     world = build_world(SMALL_BBOX, 0, dem_margin_deg=0.05)
     stages = [item.stage_m for item in PASSES if item.stage_m > 0]

@@ -254,3 +254,11 @@ def test_pixels_of_another_size_or_polarisation_are_refused(original, tmp_path):
         out.mkdir()
         with pytest.raises(ValueError, match=text):
             rewrite_pixels(original, out, pixels)
+        assert list(out.iterdir()) == []
+
+
+def test_a_product_is_not_written_twice(tmp_path):
+    first = simulate_product(tmp_path, lon=LON, lat=LAT, size=(40, 40))
+    with pytest.raises(FileExistsError, match="already there"):
+        simulate_product(tmp_path, lon=LON, lat=LAT, size=(40, 40))
+    assert list(tmp_path.iterdir()) == [first]
