@@ -1,4 +1,4 @@
-"""The made-up river plain as a DEM: heights, geoid, and the shape of the river."""
+"""The made-up river plain as a DEM: heights above the geoid, and the geoid."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from rasterio.transform import Affine, from_origin
 from scipy.ndimage import map_coordinates
 
 from cube.grid import BBox
+from cube.simulate.layout import HILL_EDGE_M, Layout
 from cube.simulate.smooth import fractal
 
-__all__ = ["Lake", "Terrain", "build_terrain", "local_metres", "river_distance", "write_dem"]
+__all__ = ["Terrain", "bank_height_m", "build_terrain", "write_dem"]
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 Singles = NDArray[np.float32]
 
 ARC_SECOND = 1 / 3600
-ORIGIN = (68.2, 27.5)
-"""Longitude and latitude that the landscape is laid out around; it is nowhere in truth."""
 DEM_CRS = "EPSG:4326+5773"
 """WGS 84 with heights above EGM96."""
 BANK_M = 45.0
@@ -33,36 +32,6 @@ BANK_M = 45.0
 VALLEY_SLOPE = 1.2e-4
 PLAIN_SLOPE = 8.5e-4
 """Rise of the plain away from the river."""
-HILL_EDGE_M = -3600.0
-"""Hills rise west of this, in metres east of the middle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lake:
-    """Ellipse of still water, in metres east and north of `ORIGIN`."""
-
-    east_m: float
-    north_m: float
-    long_m: float
-    short_m: float
-    turn_deg: float
-
-    def inside(self, east: Reals, north: Reals) -> Reals:
-        """Below 1 inside the shore, 1 on it, growing outwards."""
-        turn = math.radians(self.turn_deg)
-        x, y = east - self.east_m, north - self.north_m
-        along = (x * math.cos(turn) + y * math.sin(turn)) / self.long_m
-        across = (-x * math.sin(turn) + y * math.cos(turn)) / self.short_m
-        return np.asarray(along**2 + across**2)
-
-
-LAKES = (
-    Lake(4200.0, 3100.0, 620.0, 330.0, 30.0),
-    Lake(-1900.0, -3300.0, 480.0, 260.0, -20.0),
-    Lake(5200.0, -2900.0, 350.0, 280.0, 70.0),
-    Lake(3000.0, -600.0, 260.0, 160.0, 10.0),
-    Lake(-600.0, 1500.0, 200.0, 130.0, 45.0),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +61,15 @@ class Terrain:
         return self.sample(self.orthometric_m, lon, lat) + self.sample(self.undulation_m, lon, lat)
 
 
-def local_metres(lon: Reals, lat: Reals) -> tuple[Reals, Reals]:
-    """Metres east and north of `ORIGIN`, on a plain equirectangular map."""
-    scale = 111_195.0
-    east = (lon - ORIGIN[0]) * scale * math.cos(math.radians(ORIGIN[1]))
-    return east, (lat - ORIGIN[1]) * scale
-
-
-def river_distance(east: Reals, north: Reals) -> tuple[Reals, Reals]:
-    """Distance from the river's middle line, and the half width there, in metres.
-
-    The river runs from north to south in two superposed meanders; the distance is that to the
-    tangent, which is exact enough for a few kilometres.
-    """
-    k1, k2 = 2 * math.pi / 5600.0, 2 * math.pi / 2500.0
-    middle = 900 * np.sin(k1 * north + 0.4) + 260 * np.sin(k2 * north + 1.3) + 0.06 * north
-    slope = 900 * k1 * np.cos(k1 * north + 0.4) + 260 * k2 * np.cos(k2 * north + 1.3) + 0.06
-    half_width = 120.0 + 30.0 * np.sin(k1 * north * 1.7)
-    return np.abs(east - middle) / np.sqrt(1 + slope**2), half_width
-
-
 def bank_height_m(north: Reals | float) -> Reals:
-    """Height of the bank above EGM96, falling to the south."""
+    """Height of the bank above EGM96, falling to the south; `north` in metres of the layout."""
     return np.asarray(BANK_M + VALLEY_SLOPE * north)
 
 
-def build_terrain(bbox: BBox, margin_deg: float, generator: np.random.Generator) -> Terrain:
-    """Heights of a plain with a river, lakes and hills in the west, over a box with a margin."""
+def build_terrain(
+    bbox: BBox, margin_deg: float, layout: Layout, generator: np.random.Generator
+) -> Terrain:
+    """Heights of a plain with a river, lakes and hills on one side, over a box with a margin."""
     west, south, east, north = bbox
     first_col = math.floor((west - margin_deg) / ARC_SECOND)
     first_row = math.ceil((north + margin_deg) / ARC_SECOND)
@@ -126,16 +77,16 @@ def build_terrain(bbox: BBox, margin_deg: float, generator: np.random.Generator)
     rows = first_row - math.floor((south - margin_deg) / ARC_SECOND) + 1
     lon = (first_col + np.arange(cols)) * ARC_SECOND
     lat = (first_row - np.arange(rows)) * ARC_SECOND
-    x, y = local_metres(lon[None, :], lat[:, None])
+    x, y = layout.local(lon[None, :], lat[:, None])
     x, y = np.broadcast_arrays(x.astype("float32"), y.astype("float32"))
-    distance, half_width = river_distance(x, y)
+    distance, half_width = layout.river(x, y)
     relief = fractal((rows, cols), 29.0, (90.0, 3000.0), generator, slope=2.6)
     height = bank_height_m(y) + 0.4 * relief
     away = np.clip(distance - half_width, 0, None)
     # The plain flattens out after 6 km; a low levee stands at the bank.
     height += PLAIN_SLOPE * 6000 * (1 - np.exp(-away / 6000)) + 0.3 * np.exp(-away / 90)
     height = height + _hills(x, y, generator)
-    for lake in LAKES:
+    for lake in layout.lakes:
         inside = lake.inside(x, y)
         level = float(bank_height_m(lake.north_m)) + 0.2
         part = np.clip((1.6 - inside) / 0.5, 0, 1)

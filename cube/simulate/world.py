@@ -14,16 +14,9 @@ from pyproj import Transformer
 from scipy.ndimage import label
 
 from cube.grid import BBox, target_grid
+from cube.simulate.layout import HILL_EDGE_M, Layout, layout_of
 from cube.simulate.smooth import chebyshev_nodes, fractal, on_grid
-from cube.simulate.terrain import (
-    HILL_EDGE_M,
-    LAKES,
-    Terrain,
-    bank_height_m,
-    build_terrain,
-    local_metres,
-    river_distance,
-)
+from cube.simulate.terrain import Terrain, bank_height_m, build_terrain
 
 __all__ = ["Cover", "World", "build_world", "flood_depth"]
 
@@ -108,24 +101,25 @@ def build_world(bbox: BBox, seed: int, dem_margin_deg: float = 0.21) -> World:
         DEM beyond the area.
     """
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)]
-    terrain = build_terrain(bbox, dem_margin_deg, streams[0])
+    layout = layout_of(seed)
+    terrain = build_terrain(bbox, dem_margin_deg, layout, streams[0])
     target = target_grid(bbox)
     margin = world_margin(target)
     grid = target.pad(margin)
     shape = (int(grid.shape[0]), int(grid.shape[1]))
     lon, lat = on_grid(np.stack(lonlat_nodes(grid)), shape)
-    east, north = (axis.astype("float32") for axis in local_metres(lon, lat))
+    east, north = (axis.astype("float32") for axis in layout.local(lon, lat))
     height = terrain.ellipsoidal(lon, lat).astype("float32")
     ground = terrain.sample(terrain.orthometric_m, lon, lat).astype("float32")
     micro = fractal(shape, 10.0, (25.0, 400.0), streams[1], slope=2.2)
     hand = ground + 0.14 * micro - bank_height_m(north).astype("float32")
-    distance, half_width = river_distance(east, north)
+    distance, half_width = layout.river(east, north)
     permanent = distance < half_width
-    for lake in LAKES:
+    for lake in layout.lakes:
         permanent |= lake.inside(east, north) < 1.0
     texture = fractal(shape, 10.0, (60.0, 1500.0), streams[2], slope=2.4)
     parcel, turned = _parcels(east, north)
-    cover = _land_cover(east, north, hand, texture, parcel, streams[3])
+    cover = _land_cover(layout, east, north, hand, texture, parcel, streams[3])
     cover[_sand(distance - half_width, turned)] = Cover.SMOOTH
     cover[permanent] = Cover.WATER
     return World(grid, target, margin, terrain, height, cover, parcel, permanent, hand, texture)
@@ -147,6 +141,7 @@ def _parcels(east: Singles, north: Singles) -> tuple[NDArray[np.int32], Singles]
 
 
 def _land_cover(
+    layout: Layout,
     east: Singles,
     north: Singles,
     hand_m: Singles,
@@ -162,12 +157,7 @@ def _land_cover(
     cover[hills] = Cover.SHRUB
     woods = fractal((east.shape[0], east.shape[1]), 10.0, (120.0, 1800.0), generator, slope=2.8)
     cover[woods > np.where(hills, 0.2, 1.45)] = Cover.FOREST
-    for x, y, radius in (
-        (1900, 2500, 750),
-        (-2300, 400, 600),
-        (4700, 600, 520),
-        (-900, -4300, 480),
-    ):
+    for x, y, radius in layout.towns:
         edge = np.hypot(east - x, north - y) - radius * (1 + 0.25 * texture)
         cover[edge < 0] = Cover.URBAN
     runway = (np.abs(east - 4300) < 80) & (np.abs(north + 1500) < 1150)

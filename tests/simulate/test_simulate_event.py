@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import tomllib
@@ -15,6 +16,7 @@ from cube.grid import target_grid
 from cube.simulate import event as module
 from cube.simulate import simulate_event
 from cube.simulate.event import BBOX, PASSES, SMALL_BBOX
+from cube.simulate.layout import Layout, layout_of
 from cube.simulate.world import build_world, flood_depth
 
 
@@ -112,6 +114,15 @@ def test_every_pixel_of_an_image_shows_a_part_of_the_world(item):
     assert col.min() > 1
     assert row.max() < world.grid.shape[0] - 2
     assert col.max() < world.grid.shape[1] - 2
+
+
+def test_seeds_have_rivers_of_their_own():
+    north = np.linspace(-5000, 5000, 200)
+    courses = [layout_of(seed).river(0 * north, north)[0] for seed in range(4)]
+    for first, second in itertools.combinations(courses, 2):
+        assert np.abs(first - second).max() > 300
+    assert layout_of(0) == Layout()
+    assert layout_of(3) == layout_of(3)
 
 
 def test_flood_grows_from_the_river_and_stays_connected():
