@@ -38,7 +38,7 @@ BBOX: BBox = (68.13, 27.45, 68.27, 27.55)
 SMALL_BBOX: BBox = (68.163, 27.482, 68.213, 27.518)
 MARGIN_M = 1500.0
 BEFORE = (date(2022, 6, 1), date(2022, 8, 20))
-DURING = (date(2022, 8, 21), date(2022, 9, 30))
+DURING = (date(2022, 8, 21), date(2022, 9, 20))
 TITLE = "Simulated flood on a made-up river plain"
 
 
@@ -70,19 +70,20 @@ class Pass:
 
 
 PASSES = (
-    Pass(DESCENDING, "2022-07-13T01:25:17.2", 44075, wind_m_s=3.5, soil_db=-0.4),
-    Pass(ASCENDING, "2022-07-22T13:36:40.5", 44214, wind_m_s=4.5, soil_db=-0.2),
-    Pass(DESCENDING, "2022-07-25T01:25:17.9", 44250, wind_m_s=5.0, border=True),
-    Pass(ASCENDING, "2022-08-03T13:36:41.2", 44389, wind_m_s=3.0, soil_db=0.2),
-    Pass(DESCENDING, "2022-08-06T01:25:19.01", 44425, wind_m_s=4.0, soil_db=0.3, parts=2),
-    Pass(ASCENDING, "2022-08-15T13:36:41.9", 44564, wind_m_s=5.5, soil_db=0.4),
-    Pass(DESCENDING, "2022-08-18T01:25:19.3", 44600, wind_m_s=2.5, soil_db=0.5),
-    Pass(DESCENDING, "2022-08-30T01:25:20.0", 44775, stage_m=0.35, wind_m_s=3.0, soil_db=0.9),
-    Pass(DESCENDING, "2022-09-11T01:25:20.3", 44950, stage_m=0.75, wind_m_s=9.5, soil_db=0.8),
-    Pass(ASCENDING, "2022-09-20T13:36:44.1", 45089, stage_m=1.1, wind_m_s=3.5, soil_db=0.6),
-    Pass(DESCENDING, "2022-09-23T01:25:20.6", 45125, stage_m=1.2, wind_m_s=4.0, soil_db=0.7),
+    Pass(DESCENDING, "2022-07-08T01:25:17.2", 44075, wind_m_s=3.5, soil_db=-0.4),
+    Pass(ASCENDING, "2022-07-17T13:36:40.5", 44214, wind_m_s=4.5, soil_db=-0.2),
+    Pass(DESCENDING, "2022-07-20T01:25:17.9", 44250, wind_m_s=5.0, border=True),
+    Pass(ASCENDING, "2022-07-29T13:36:41.2", 44389, wind_m_s=3.0, soil_db=0.2),
+    Pass(DESCENDING, "2022-08-01T01:25:19.01", 44425, wind_m_s=4.0, soil_db=0.3, parts=2),
+    Pass(ASCENDING, "2022-08-10T13:36:41.9", 44564, wind_m_s=5.5, soil_db=0.4),
+    Pass(DESCENDING, "2022-08-13T01:25:19.3", 44600, wind_m_s=2.5, soil_db=0.5),
+    Pass(DESCENDING, "2022-08-25T01:25:20.0", 44775, stage_m=0.35, wind_m_s=3.0, soil_db=0.9),
+    Pass(DESCENDING, "2022-09-06T01:25:20.3", 44950, stage_m=0.75, wind_m_s=9.5, soil_db=0.8),
+    Pass(ASCENDING, "2022-09-15T13:36:44.1", 45089, stage_m=1.1, wind_m_s=3.5, soil_db=0.6),
+    Pass(DESCENDING, "2022-09-18T01:25:20.6", 45125, stage_m=1.2, wind_m_s=4.0, soil_db=0.7),
 )
-"""In order of time; the last one is the largest flood, the one before the last of the descending
+"""In order of time, five days before Sentinel-1A really flew there, so that none can be mistaken
+for an observation. The last one is the largest flood, the one before the last of the descending
 track is windy enough for water to be as bright as bare soil in VV."""
 
 SMALL_PASSES = (PASSES[0], PASSES[2], PASSES[4], PASSES[10])

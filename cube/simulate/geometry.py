@@ -5,7 +5,7 @@ S1-TN-MDA-52-7445, Level 1 Detailed Algorithm Definition):
 
 * azimuth is the zero-Doppler time of the point, ``(P - S(t)) . V(t) = 0`` with Earth-fixed ``V``;
 * image lines carry that time less ``0.5 (tau - tau_mid)``, the bistatic residual, ``tau`` being
-  the two-way time of the pixel and ``tau_mid`` that of the middle of the swath (of IW2);
+  the two-way time of the pixel and ``tau_mid`` that of the middle of all sub-swaths together;
 * samples are even in ground range, which a degree-8 polynomial turns into slant range; one pair
   of polynomials is given a second, and a line uses the pair nearest in time.
 """
@@ -208,7 +208,7 @@ class ImageGeometry:
     samples: int
     near_range_m: float
     mid_time_s: float
-    """Two-way time of the middle of the swath (of IW2), for which the residual is zero."""
+    """Two-way time of the middle of the whole swath, for which the residual is zero."""
     terrain_height_m: float
     """Height above the ellipsoid for which the ground range polynomials hold."""
     records: tuple[SrgrRecord, ...]
@@ -304,7 +304,7 @@ def image_over(
     margin_m : float
         Ground left free on all sides.
     mid_time_s : float
-        Two-way time of the middle of IW2.
+        Two-way time of the middle of the whole swath.
     size : (lines, samples), optional
         Fixed size; the image is then centred on the points.
     """

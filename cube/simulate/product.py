@@ -65,9 +65,12 @@ def interferometric_swaths(orbit: Orbit, height_m: float) -> tuple[Swath, ...]:
 
 
 def mid_swath_time(swaths: tuple[Swath, ...]) -> float:
-    """Two-way time of the middle of IW2, in seconds."""
-    middle = swaths[len(swaths) // 2]
-    return (middle.near_time_s + middle.far_time_s) / 2
+    """Two-way time of the middle of all sub-swaths together, in seconds.
+
+    The geolocation grids of two real IW GRD products of 2021 put it there to 0.4 us; the middle
+    of IW2 alone, where single-look products have it, is 23 us nearer.
+    """
+    return (min(s.near_time_s for s in swaths) + max(s.far_time_s for s in swaths)) / 2
 
 
 @dataclass(frozen=True, slots=True)

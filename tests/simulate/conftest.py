@@ -19,7 +19,7 @@ def event(tmp_path_factory: pytest.TempPathFactory) -> SimulatedEvent:
 
 @pytest.fixture(scope="session")
 def hill_product(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One product over the hill, at the edge of IW2, so that the bistatic residual is large."""
+    """One product over the hill, far from mid-swath, so that the bistatic residual is large."""
     return simulate_product(
         tmp_path_factory.mktemp("hill"),
         lon=LON,

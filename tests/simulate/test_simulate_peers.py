@@ -155,7 +155,7 @@ def _write_projected_dem(path: Path, x0: float, y0: float, size: int) -> None:
 
 @pytest.mark.parametrize("direction", ["ascending", "descending"])
 def test_sarsen_puts_a_bright_target_where_it_is(tmp_path, direction):
-    """Within a pixel; sarsen knows no bistatic residual: 0.3 m in azimuth so near mid IW2."""
+    """Within a pixel; sarsen knows no bistatic residual: 0.1 m in azimuth so near mid-swath."""
     sarsen = pytest.importorskip("sarsen")
     to_utm = Transformer.from_crs("EPSG:4326", UTM, always_xy=True)
     x, y = (round(value, -1) + 5.0 for value in to_utm.transform(LON + 0.003, LAT + 0.002))
