@@ -229,11 +229,16 @@ class Stages:
         )
         set_flag(Path(self._path), "complete", index)
 
+    def _told(self) -> bool:
+        """Whether flood can be told at all; without, its layers stay unknown, as unwritten."""
+        layers = self._plan.layers
+        return "reference" in layers or "permanent_water" in layers
+
     def _summary(self) -> None:
         """Extent, first flood and duration over the passes during and after the event."""
         passes = self._plan.passes
         members = [index for index, one in enumerate(passes) if one.role != "before"]
-        if members:
+        if members and self._told():
             times = np.array([passes[index].time for index in members], "datetime64[us]")
             micros = times.astype("int64")
             days = tuple((micros - micros[0]) / 86_400e6)

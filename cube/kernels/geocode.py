@@ -99,36 +99,37 @@ def sight_lattice(
 @njit(nogil=True, cache=True)
 def _local_incidence(height, lattice, step, size_x, size_y, lines, samples, out):  # type: ignore[no-untyped-def]
     rows, cols = out.shape
+    count = lattice.shape[1]
     rad = 180.0 / np.pi
-    last_r, last_c = lattice.shape[0] - 2, lattice.shape[1] - 2
-    v = np.empty(7)
+    along = np.empty((count, 7))  # the lattice at this row
     for i in range(rows):
-        r = min(i // step, last_r)
+        r = min(i // step, lattice.shape[0] - 2)
         fy = i / step - r
-        for j in range(cols):
-            if out[i, j] == out[i, j]:
-                continue
-            c = min(j // step, last_c)
-            fx = j / step - c
+        for c in range(count):
             for k in range(7):
-                top = lattice[r, c, k] * (1 - fx) + lattice[r, c + 1, k] * fx
-                low = lattice[r + 1, c, k] * (1 - fx) + lattice[r + 1, c + 1, k] * fx
-                v[k] = top * (1 - fy) + low * fy
-            if not (0 <= v[3] <= lines - 1 and 0 <= v[4] <= samples - 1):
-                continue
-            # Horn's slopes on the height with one pixel of halo; row 0 is north
-            z = height
-            dx = (
-                z[i, j + 2] + 2 * z[i + 1, j + 2] + z[i + 2, j + 2]
-                - z[i, j] - 2 * z[i + 1, j] - z[i + 2, j]
-            ) / (8 * size_x * v[5])  # fmt: skip
-            dy = (
-                z[i, j] + 2 * z[i, j + 1] + z[i, j + 2]
-                - z[i + 2, j] - 2 * z[i + 2, j + 1] - z[i + 2, j + 2]
-            ) / (8 * size_y * v[6])  # fmt: skip
-            cosine = (v[2] - dx * v[0] - dy * v[1]) / np.sqrt(1 + dx * dx + dy * dy)
-            norm = np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
-            out[i, j] = np.arccos(min(1.0, max(-1.0, cosine / norm))) * rad
+                along[c, k] = lattice[r, c, k] * (1 - fy) + lattice[r + 1, c, k] * fy
+        for c in range(count - 1):
+            first = c * step
+            last = min(first + step, cols) if c < count - 2 else cols
+            x0, x1, x2, x3, x4, x5, x6 = along[c]
+            d0, d1, d2, d3, d4, d5, d6 = (along[c + 1] - along[c]) / step
+            for j in range(first, last):
+                f = j - first
+                line, sample = x3 + d3 * f, x4 + d4 * f
+                if out[i, j] == out[i, j] or not (
+                    0 <= line <= lines - 1 and 0 <= sample <= samples - 1
+                ):
+                    continue
+                # Horn's slopes on the height with one pixel of halo; row 0 is north
+                z00, z01, z02 = height[i, j], height[i, j + 1], height[i, j + 2]
+                z10, z12 = height[i + 1, j], height[i + 1, j + 2]
+                z20, z21, z22 = height[i + 2, j], height[i + 2, j + 1], height[i + 2, j + 2]
+                dx = (z02 - z00 + 2 * (z12 - z10) + z22 - z20) / (8 * size_x * (x5 + d5 * f))
+                dy = (z00 - z20 + 2 * (z01 - z21) + z02 - z22) / (8 * size_y * (x6 + d6 * f))
+                sx, sy, sz = x0 + d0 * f, x1 + d1 * f, x2 + d2 * f
+                norm = np.sqrt((1 + dx * dx + dy * dy) * (sx * sx + sy * sy + sz * sz))
+                cosine = (sz - dx * sx - dy * sy) / norm
+                out[i, j] = np.arccos(min(1.0, max(-1.0, cosine))) * rad
 
 
 def local_incidence(

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["HALO", "slope"]
+__all__ = ["HALO", "slope", "steeper"]
 
 HALO = 1
 """Samples that `slope` looks beyond each side of a block."""
@@ -92,4 +92,48 @@ def slope(height: NDArray[np.floating], size_y: float, size_x: float) -> Float32
     if image.ndim != 2:
         raise ValueError(f"height has shape {image.shape}; expected two axes (y, x)")
     result: Float32 = _slope(image, abs(float(size_y)), abs(float(size_x)))
+    return result
+
+
+@njit(nogil=True, cache=True)
+def _steeper(height: Float32, size_y: float, size_x: float, limit: float) -> NDArray[np.bool_]:
+    lines, samples = height.shape
+    out = np.empty((lines - 2, samples - 2), np.bool_)
+    by_y, by_x = 0.125 / size_y, 0.125 / size_x
+    for i in range(lines - 2):
+        for j in range(samples - 2):
+            z00, z01, z02 = height[i, j], height[i, j + 1], height[i, j + 2]
+            z10, z12 = height[i + 1, j], height[i + 1, j + 2]
+            z20, z21, z22 = height[i + 2, j], height[i + 2, j + 1], height[i + 2, j + 2]
+            dx = (z02 - z00 + 2 * (z12 - z10) + z22 - z20) * by_x
+            dy = (z20 - z00 + 2 * (z21 - z01) + z22 - z02) * by_y
+            out[i, j] = dx * dx + dy * dy > limit
+    return out
+
+
+def steeper(
+    height: NDArray[np.float32], size_y: float, size_x: float, degrees: float
+) -> NDArray[np.bool_]:
+    """Whether the ground is steeper than a limit (Horn 1981), without the angle itself.
+
+    Parameters
+    ----------
+    height : float32, shape (y + 2, x + 2)
+        Metres, with a halo of one sample.
+    size_y, size_x : float
+        Size of a sample in metres.
+    degrees : float
+
+    Returns
+    -------
+    bool, shape (y, x)
+        False beside missing heights, where the slope is not known.
+
+    Examples
+    --------
+    >>> steeper(np.outer(np.arange(3.0), np.ones(3)).astype("float32") * 10, 10.0, 10.0, 44.0)
+    array([[ True]])
+    """
+    limit = np.tan(np.radians(degrees)) ** 2
+    result: NDArray[np.bool_] = _steeper(height, float(size_y), float(size_x), float(limit))
     return result

@@ -1,7 +1,8 @@
-"""Digital numbers of a measurement TIFF: memory-mapped where the file allows, else through GDAL."""
+"""Digital numbers of a measurement TIFF: read directly where it is uncompressed, else by GDAL."""
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from functools import lru_cache
@@ -52,13 +53,30 @@ class Measurement:
         _open(self.href, self.shape)
 
 
-class _Mapped:
-    def __init__(self, pixels: np.memmap[Any, Any]) -> None:
-        self._pixels = pixels
+class _Plain:
+    """Uncompressed pixels in order: each line of a window is one positioned read.
+
+    Not memory-mapped: mapped pages count as resident, and a scene has 1.7 GB of them.
+    """
+
+    def __init__(self, path: Path, offset: int, width: int) -> None:
+        self._path = path
+        self._file = path.open("rb")
+        self._offset = offset
+        self._width = width
 
     def read(self, window: Window) -> NDArray[np.uint16]:
-        part = self._pixels[window.line : window.line_stop, window.sample : window.sample_stop]
-        return np.ascontiguousarray(part, dtype="uint16")
+        out = np.empty(window.shape, "<u2")
+        size = 2 * window.shape[1]
+        at = self._offset + 2 * (window.line * self._width + window.sample)
+        for row in out:
+            if os.preadv(self._file.fileno(), [row], at) != size:
+                raise SourceError(
+                    f"{self._path}: ends within lines {window.line}..{window.line_stop};"
+                    " the file is truncated, download it again"
+                )
+            at += 2 * self._width
+        return out
 
 
 class _Gdal:
@@ -87,7 +105,7 @@ def _open_raster(href: str) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _open(href: str, shape: tuple[int, int]) -> _Mapped | _Gdal:
+def _open(href: str, shape: tuple[int, int]) -> _Plain | _Gdal:
     path = Path(href)
     if not path.exists():
         raise SourceError(f"{href}: measurement file is missing; is the product complete?")
@@ -108,7 +126,7 @@ def _open(href: str, shape: tuple[int, int]) -> _Mapped | _Gdal:
         )
     if offset is None:
         return _Gdal(href)
-    return _Mapped(np.memmap(path, dtype="<u2", mode="r", offset=offset, shape=shape))
+    return _Plain(path, offset, shape[1])
 
 
 def _contiguous(raster: Any, path: Path) -> int | None:

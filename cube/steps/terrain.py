@@ -16,7 +16,7 @@ from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.geocode import local_incidence, sight_lattice
 from cube.kernels.proxy import NODES, evaluate2, fit2, nodes
 from cube.kernels.resample import bilinear
-from cube.kernels.terrain import slope
+from cube.kernels.terrain import steeper
 from cube.readers.dem import Dem
 from cube.readers.raster import Raster, read_window
 from cube.readers.scene import Files, open_annotation
@@ -235,7 +235,7 @@ def _block(rows: slice, cols: slice, surface: Surface) -> NDArray[np.float32]:
         water = _sample(grid, rows, cols, surface.permanent_water, nearest=True)
         bands.append(np.where(np.isin(water, (0, 1)), water, np.float32(255)))
     metres = _metres(grid, rows, cols)
-    steep = slope(wide, metres[0], metres[1])[1:-1, 1:-1] > surface.exclusion.max_slope
+    steep = steeper(wide, *metres, surface.exclusion.max_slope)
     common = np.where(steep, Flag.SLOPE, 0).astype("float32")
     if hand is not None:
         common += np.where(hand > surface.exclusion.max_hand, Flag.HAND, 0)
