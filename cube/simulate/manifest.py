@@ -34,6 +34,8 @@ SCHEMAS = {
     "s1Level1MeasurementSchema": "s1-level-1-measurement.xsd",
 }
 DESIGNATORS = {"S1A": "2014-016A", "S1B": "2016-025A"}
+CYCLES = {"S1A": (73, 15), "S1B": (27, 7)}
+"""Absolute orbit at which a repeat cycle began, and its number, from real manifests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,8 @@ def _orbit_reference(spec: ProductSpec) -> ET.Element:
         for name, value in numbers
         for end in ("start", "stop")
     ]
-    cycle = (spec.absolute_orbit - 73) // 175 + 8
+    first, offset = CYCLES[spec.mission]
+    cycle = (spec.absolute_orbit - first) // 175 + offset
     properties = node(
         "s1:orbitProperties",
         [
