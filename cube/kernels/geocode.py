@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cube.kernels.doppler import zero_doppler
 from cube.kernels.ellipsoid import to_ecef
-from cube.kernels.groundrange import GroundRangeImage, to_image
+from cube.kernels.groundrange import GroundRangeImage, slant_limits, to_image
 from cube.kernels.orbit import Orbit
 from cube.kernels.proxy import NODES, evaluate3, fit3, nodes
 
@@ -21,7 +21,7 @@ def image_coordinates(
     lon: NDArray[np.float64],
     lat: NDArray[np.float64],
     height: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Line and sample of every pixel of a tile.
 
     The range-Doppler equations are solved exactly at Chebyshev nodes of the tile and of its
@@ -38,27 +38,40 @@ def image_coordinates(
 
     Returns
     -------
-    line, sample : float64, shape (y, x)
-        NaN where the height is unknown. They may lie outside the image.
+    (line, sample) : float64, shape (y, x), or None
+        NaN where the height is unknown; they may lie outside the image. None where no pixel of
+        the tile lies inside.
 
     Raises
     ------
     ConvergenceError
         The tile is far outside what the orbit arc sees.
     """
-    line = np.full(height.shape, np.nan)
-    sample = np.full(height.shape, np.nan)
-    if not np.isfinite(height).any():
-        return line, sample
     low, high = float(np.nanmin(height)) - 1.0, float(np.nanmax(height)) + 1.0
     middle, half = (low + high) / 2, (high - low) / 2
     levels = middle + nodes(NODES[2]) * half
     points = to_ecef(lon[..., None], lat[..., None], levels)
     time, slant = zero_doppler(orbit, points)
+    if _misses(image, time, slant):
+        return None
+    line, sample = np.empty(height.shape), np.empty(height.shape)
     evaluate3(fit3(time), height, middle, half, line)
     evaluate3(fit3(slant), height, middle, half, sample)
     to_image(image, line, sample)
     return line, sample
+
+
+def _misses(image: GroundRangeImage, time: NDArray[np.float64], slant: NDArray[np.float64]) -> bool:
+    """Whether all points lie beyond the same edge of the image, with a margin for those between."""
+    near, far = slant_limits(image)
+    spread_s, spread_m = 0.05 * np.ptp(time) + 0.01, 0.05 * np.ptp(slant) + 50.0
+    last = image.first_line_s + image.shape[0] * image.line_step_s
+    return bool(
+        time.max() < image.first_line_s - spread_s
+        or time.min() > last + spread_s
+        or slant.max() < near - spread_m
+        or slant.min() > far + spread_m
+    )
 
 
 def sight_lattice(

@@ -88,6 +88,16 @@ def ground_polynomials(
     return out
 
 
+def slant_limits(image: GroundRangeImage) -> tuple[float, float]:
+    """Nearest and farthest slant range of the image over all its records, metres."""
+    edges = np.array([0.0, image.shape[1] * image.sample_step_m])
+    slant = [
+        np.polynomial.polynomial.polyval(edges - origin, row)
+        for origin, row in zip(image.ground_origin_m, image.slant_coefficients, strict=True)
+    ]
+    return float(np.min(slant)), float(np.max(slant))
+
+
 def nearest_records(image: GroundRangeImage, first_s: float, last_s: float) -> slice:
     """Records that are nearest to some time between `first_s` and `last_s`."""
     middles = (image.record_time_s[1:] + image.record_time_s[:-1]) / 2

@@ -69,3 +69,19 @@ def raise_to_floor(values, floor):  # type: ignore[no-untyped-def]
     for k in range(flat.size):
         if flat[k] <= 0:
             flat[k] = floor
+
+
+@njit(nogil=True, cache=True)
+def inside_bounds(row, col, lines, samples):  # type: ignore[no-untyped-def]
+    """Lowest and highest row and column among the coordinates inside an image.
+
+    The lowest exceeds the highest where there is none; NaN is outside.
+    """
+    low_row, high_row, low_col, high_col = np.inf, -np.inf, np.inf, -np.inf
+    for i in range(row.shape[0]):
+        for j in range(row.shape[1]):
+            y, x = row[i, j], col[i, j]
+            if 0 <= y <= lines - 1 and 0 <= x <= samples - 1:
+                low_row, high_row = min(low_row, y), max(high_row, y)
+                low_col, high_col = min(low_col, x), max(high_col, x)
+    return low_row, high_row, low_col, high_col

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cube.kernels.resample import inside_bounds
+
 __all__ = ["Window", "WindowReader"]
 
 
@@ -31,14 +33,9 @@ class Window(NamedTuple):
 
         Returns None where no coordinate lies inside ``0 .. shape - 1``. NaN is left out.
         """
-        inside = (row >= 0) & (row <= shape[0] - 1) & (col >= 0) & (col <= shape[1] - 1)
-        if not inside.any():
+        row_low, row_high, col_low, col_high = inside_bounds(row, col, *shape)
+        if row_low > row_high:
             return None
-        low, high = np.inf, -np.inf
-        row_low = float(np.min(row, where=inside, initial=low))
-        row_high = float(np.max(row, where=inside, initial=high))
-        col_low = float(np.min(col, where=inside, initial=low))
-        col_high = float(np.max(col, where=inside, initial=high))
         return cls(
             int(row_low),
             int(col_low),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import dask.array as da
@@ -52,19 +53,21 @@ def _image_coordinates(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Line and sample of a block's pixels, tile by tile of the grid."""
     annotation = open_annotation(files.annotation)
-    line, sample = np.full(surface.shape, np.nan), np.full(surface.shape, np.nan)
+    line, sample = np.empty(surface.shape), np.empty(surface.shape)
     for tile_rows, tile_cols in tiles(rows, cols, shape_of(source.grid)):
         part = (
             slice(tile_rows.start - rows.start, tile_rows.stop - rows.start),
             slice(tile_cols.start - cols.start, tile_cols.stop - cols.start),
         )
-        lon, lat = node_lonlat(source.grid, tile_rows, tile_cols)
-        try:
-            line[part], sample[part] = image_coordinates(
-                annotation.orbit, annotation.image, lon, lat, surface[part]
-            )
-        except ConvergenceError:
-            continue  # the tile lies far outside this slice
+        found = None
+        if np.isfinite(surface[part]).any():
+            lon, lat = node_lonlat(source.grid, tile_rows, tile_cols)
+            # ConvergenceError: the tile lies far outside what this slice's orbit arc sees
+            with contextlib.suppress(ConvergenceError):
+                found = image_coordinates(
+                    annotation.orbit, annotation.image, lon, lat, surface[part]
+                )
+        line[part], sample[part] = (np.nan, np.nan) if found is None else found
     return line, sample
 
 
@@ -73,9 +76,12 @@ def _block(rows: slice, cols: slice, source: PassSource) -> NDArray[np.float32]:
     out = np.full((len(source.slices[0]), *surface.shape), np.nan, "float32")
     for files in source.slices:
         line, sample = _image_coordinates(source, files[0], rows, cols, surface)
+        window, shape = None, None
         for band, one in zip(out, files, strict=True):
             image = open_calibrated(one, source.backscatter)
-            window = Window.around(line, sample, image.shape)
+            if image.shape != shape:
+                shape = image.shape
+                window = Window.around(line, sample, shape)
             if window is not None:
                 # where slices overlap, the earlier one is kept if it is valid
                 bilinear(image.read(window), window[:2], line, sample, band)

@@ -20,7 +20,7 @@ from cube.kernels.terrain import steeper
 from cube.readers.dem import Dem
 from cube.readers.raster import Raster, read_window
 from cube.readers.scene import Files, open_annotation
-from cube.schema import Flag
+from cube.schema import NO_DATA, Flag
 
 __all__ = ["Exclusion", "Surface", "heights", "node_lonlat", "surface_layers"]
 
@@ -190,6 +190,12 @@ def _lattice(
     return place(col, row), axis_x, axis_y, up, np.stack([scale_x, scale_y], axis=-1)
 
 
+def _beyond(place: NDArray[np.float64], shape: tuple[int, int]) -> bool:
+    """Whether all (line, sample) of a lattice lie beyond one edge of an image."""
+    low, high = place.min(axis=(0, 1)), place.max(axis=(0, 1))
+    return bool((high < 0).any() or (low > np.array(shape) - 1).any())
+
+
 def _incidence(
     grid: GeoBox,
     rows: slice,
@@ -214,6 +220,8 @@ def _incidence(
                 )
             except ConvergenceError:
                 continue  # far outside this slice: another one may see the tile
+            if _beyond(sight[..., 3:], annotation.image.shape):
+                continue
             lattice = np.concatenate([sight, scale], axis=-1)
             local_incidence(part, lattice, _LATTICE_STEP, pixel, annotation.image.shape, inner)
             if not np.isnan(inner).any():
@@ -225,31 +233,25 @@ def _block(rows: slice, cols: slice, surface: Surface) -> NDArray[np.float32]:
     grid = surface.grid
     halo = slice(rows.start - 1, rows.stop + 1), slice(cols.start - 1, cols.stop + 1)
     wide = heights(grid, *halo, surface.dem)
-    shape = rows.stop - rows.start, cols.stop - cols.start
-    bands = [wide[1:-1, 1:-1]]
-    hand = None
+    bands = surface_bands(surface)
+    out = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), "float32")
+    layers = iter(out)
+    next(layers)[:] = wide[1:-1, 1:-1]
+    common = steeper(wide, *_metres(grid), surface.exclusion.max_slope) * np.uint8(Flag.SLOPE)
     if surface.hand is not None:
-        hand = _sample(grid, rows, cols, surface.hand, nearest=False)
-        bands.append(hand)
+        hand = next(layers)
+        hand[:] = _sample(grid, rows, cols, surface.hand, nearest=False)
+        common |= (hand > surface.exclusion.max_hand) * np.uint8(Flag.HAND)
     if surface.permanent_water is not None:
         water = _sample(grid, rows, cols, surface.permanent_water, nearest=True)
-        bands.append(np.where(np.isin(water, (0, 1)), water, np.float32(255)))
-    metres = _metres(grid, rows, cols)
-    steep = steeper(wide, *metres, surface.exclusion.max_slope)
-    common = np.where(steep, Flag.SLOPE, 0).astype("float32")
-    if hand is not None:
-        common += np.where(hand > surface.exclusion.max_hand, Flag.HAND, 0)
-    for _, slices in surface.tracks:
-        angle = _incidence(grid, rows, cols, wide, slices)
-        bands.append(angle)
-        bands.append(common + np.where(np.isnan(angle), Flag.NEVER_IMAGED, 0))
-    out = np.empty((len(bands), *shape), "float32")
-    for k, band in enumerate(bands):
-        out[k] = band
+        next(layers)[:] = np.where(np.isin(water, (0, 1)), water, np.float32(NO_DATA))
+    for (_, slices), angle, mask in zip(surface.tracks, layers, layers, strict=True):
+        angle[:] = _incidence(grid, rows, cols, wide, slices)
+        mask[:] = common | (np.isnan(angle) * np.uint8(Flag.NEVER_IMAGED))
     return out
 
 
-def _metres(grid: GeoBox, rows: slice, cols: slice) -> tuple[float, float]:
+def _metres(grid: GeoBox) -> tuple[float, float]:
     """Size in metres (y, x) of the pixel in the middle of the grid.
 
     The middle of the grid, not of the block: the slope of a pixel must not depend on its block.
