@@ -26,7 +26,15 @@ from cube.steps.flood import (
 from cube.steps.statistics import floored_counts, tile_histograms
 from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
 from cube.store.layers import StoredLayer
-from cube.store.write import Journal, Target, set_flag, set_summary, stored_array, write_blocks
+from cube.store.write import (
+    Journal,
+    Target,
+    close_journals,
+    set_flag,
+    set_summary,
+    stored_array,
+    write_blocks,
+)
 from pipelines.plan import Plan
 from pipelines.request import Resolved
 from pipelines.runner import Progress, Runner
@@ -71,7 +79,7 @@ class Stages:
         else:
             for index in range(len(self._passes)):
                 set_flag(Path(self._path), "complete", index)
-        self._journal("surface").close()
+        close_journals(Path(self._path))
 
     def _journal(self, stage: str) -> Journal:
         return Journal(self._path, stage, self._shape, self._block)

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from cube.chunks import block_counts
 from cube.errors import StoreError
 from cube.schema import CHUNK, Variable
-from cube.store.template import consolidate, create_array
+from cube.store.template import create_array
 
 __all__ = [
     "Journal",
     "Target",
+    "close_journals",
     "remove_partial",
     "set_flag",
     "set_summary",
@@ -51,7 +52,8 @@ class Journal:
     """Which blocks of a stage are on disk.
 
     A flag per block in the group ``progress``, each in a file of its own and written after the
-    block's last chunk, by an atomic rename. It exists only while the cube is unfinished.
+    block's last chunk, by an atomic rename. It exists only while the cube is unfinished. Every
+    block size has a journal of its own, so that no flag is ever read as that of another layout.
     """
 
     path: str
@@ -59,35 +61,38 @@ class Journal:
     shape: tuple[int, int]
     block: int
 
+    @property
+    def _flags(self) -> Variable:
+        name = f"{self.stage}_{self.block}"
+        return Variable(name, ("block_y", "block_x"), "bool", False, {}, "progress")
+
     def open(self) -> None:
-        """Create the journal where it is missing; one of another block size starts afresh."""
-        counts = block_counts(self.shape, self.block)
-        group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
-        key = f"progress/{self.stage}"
-        if key in group:
-            if group[key].attrs.get("block") == self.block:
-                return
-            del group[key]
-        create_array(
-            group,
-            Variable(
-                self.stage, ("block_y", "block_x"), "bool", False, {"block": self.block}, "progress"
-            ),
-            counts,
-            (1, 1),
-        )
+        """Create the journal where it is missing.
+
+        Raises
+        ------
+        StoreError
+            No space is left.
+        """
+        try:
+            group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+            if self._flags.path not in group:
+                create_array(group, self._flags, block_counts(self.shape, self.block), (1, 1))
+        except OSError as error:
+            raise _full(self.path, error) from error
 
     def done(self) -> NDArray[np.bool_]:
         """Flags of the blocks, shape (block_y, block_x)."""
-        return np.asarray(stored_array(self.path, f"progress/{self.stage}")[...])
+        return np.asarray(stored_array(self.path, self._flags.path)[...])
 
     def mark(self, y: int, x: int) -> None:
         """Say that a block is on disk."""
-        stored_array(self.path, f"progress/{self.stage}")[y, x] = True
+        stored_array(self.path, self._flags.path)[y, x] = True
 
-    def close(self) -> None:
-        """Forget the journals of all stages: the cube is finished."""
-        shutil.rmtree(Path(self.path) / "progress", ignore_errors=True)
+
+def close_journals(path: Path) -> None:
+    """Forget the journals of all stages: the cube is finished."""
+    shutil.rmtree(path / "progress", ignore_errors=True)
 
 
 def stored_array(path: str, name: str) -> Any:
@@ -200,10 +205,15 @@ def set_flag(path: Path, name: str, index: int, value: bool = True) -> None:
 
 
 def set_summary(path: Path, passes: Sequence[str]) -> None:
-    """Record which passes the summary layers were made from."""
-    group = zarr.open_group(path, mode="r+", use_consolidated=False)
-    group.attrs["summary_of"] = list(passes)
-    consolidate(path)
+    """Record which passes the summary layers were made from, by one atomic rename.
+
+    The consolidated metadata stay those of the template: journals do not belong to them.
+    """
+    try:
+        group = zarr.open_group(path, mode="r+", use_consolidated=True)
+        group.attrs["summary_of"] = list(passes)
+    except OSError as error:
+        raise _full(str(path), error) from error
 
 
 def remove_partial(path: Path) -> None:
