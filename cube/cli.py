@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+_SIGINT_STATUS = 130
+_INTERRUPTED = "interrupted; finished blocks are kept: run the same command again to go on"
+
 app = typer.Typer(
     help="Analysis-ready Sentinel-1 flood cubes: plan, build, look, verify.",
     no_args_is_help=True,
@@ -311,4 +314,12 @@ def main() -> None:
             raise
         _fail(str(error))
     except KeyboardInterrupt:
-        _fail("interrupted; finished blocks are kept: run the same command again to go on")
+        _fail(_INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == _SIGINT_STATUS:  # how typer passes Ctrl-C on
+            _fail(_INTERRUPTED)
+        raise
+    except OSError as error:
+        if verbose:
+            raise
+        _fail(f"{error}; check the place and its free space, or run with -v to see where")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ import numpy as np
 
 from cube.errors import StoreError
 from cube.readers.passes import Pass
+from cube.readers.raster import describe
 from cube.readers.safe import extract
 from cube.readers.scene import Scene, open_annotation, open_calibrated
 from cube.readers.stac import Source
 from cube.schema import Role, cube_variables
 from cube.store.lock import BuildLock
-from cube.store.template import create, read_plan
-from cube.store.write import remove_partial, stored_array
+from cube.store.template import create, read_plan, remove
+from cube.store.write import close_journals, has_summary, remove_partial, stored_array
 from pipelines.hand import make_hand
 from pipelines.plan import PassRecord, Plan, identity_of, plan_cube, run_of
 from pipelines.request import Request, Resolved, open_source, resolve
@@ -61,37 +61,68 @@ def build(request: Request, progress: Progress | None = None) -> Result:
     """
     progress = progress or Progress()
     resolved = resolve(request)
-    stored = read_plan(resolved.out) if not request.overwrite else None
-    if stored is not None:
-        _same(resolved, stored)
-        plan = Plan.from_stored(stored)
-        if _finished(resolved.out, len(plan.passes)):
-            progress.say(f"{resolved.out} is complete: nothing to do")
-            return Result(resolved.out, plan, resolved.truth, built=False)
+    finished = _finished_plan(request, resolved)
+    if finished is not None and not (resolved.out / "progress").exists():
+        progress.say(f"{resolved.out} is complete: nothing to do")
+        return Result(resolved.out, finished, resolved.truth, built=False)
     with BuildLock(resolved.out):
-        if request.overwrite:
-            _remove(resolved.out)
-        source = open_source(resolved, request)
-        if stored is None:
-            plan, passes = plan_cube(request, resolved, source)
-        else:
-            passes = _fetch(plan, source)
-            plan = replace(plan, run=run_of(request, resolved, plan, passes))
-        for note in plan.notes:
-            progress.say(f"note: {note}")
-        passes = _ready(passes, plan, resolved, progress)
-        hand = make_hand(resolved, progress) if "hand" in plan.layers else None
-        if stored is None:
-            _create(resolved, plan)
-        else:
-            remove_partial(resolved.out)
-            progress.say(f"resuming {resolved.out}")
-        _stages(request, resolved, plan, passes, hand, progress)
+        # looked at again under the lock: another build may have finished it in the meantime
+        plan = _finished_plan(request, resolved) or _build(request, resolved, progress)
+        close_journals(resolved.out)
     return Result(resolved.out, plan, resolved.truth, built=True)
 
 
+def _finished_plan(request: Request, resolved: Resolved) -> Plan | None:
+    """Plan of the cube on disk where it is the one asked for and nothing of it is missing."""
+    stored = _stored(request, resolved)
+    if stored is None:
+        return None
+    plan = Plan.from_stored(stored)
+    complete = np.asarray(stored_array(str(resolved.out), "complete")[...])
+    summarised = "water" not in plan.layers or has_summary(resolved.out)
+    return plan if complete.all() and summarised else None
+
+
+def _stored(request: Request, resolved: Resolved) -> dict[str, Any] | None:
+    """What a cube on disk that is to be continued keeps of its plan."""
+    if request.overwrite:
+        read_plan(resolved.out, any_format=True)  # refuses what is not a cube
+        return None
+    stored = read_plan(resolved.out)
+    if stored is not None:
+        _same(resolved, stored)
+    return stored
+
+
+def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
+    """Everything up to the last block, under the lock."""
+    stored = _stored(request, resolved)
+    source = open_source(resolved, request)
+    if stored is None:
+        plan, passes = plan_cube(request, resolved, source)
+    else:
+        plan = Plan.from_stored(stored)
+        passes = _fetch(plan, source)
+        plan = replace(plan, run=run_of(request, resolved, plan, passes))
+    for note in plan.notes:
+        progress.say(f"note: {note}")
+    passes = _ready(passes, plan, resolved, progress)
+    hand = make_hand(resolved, progress) if "hand" in plan.layers else None
+    for layer in (hand, resolved.permanent_water):
+        if layer is not None:
+            describe(str(layer))  # readable, before anything is written
+    if stored is None:
+        if request.overwrite:
+            remove(resolved.out)
+        _create(resolved, plan)
+    else:
+        remove_partial(resolved.out)
+        progress.say(f"resuming {resolved.out}")
+    _stages(resolved, plan, passes, hand, progress)
+    return plan
+
+
 def _stages(
-    request: Request,
     resolved: Resolved,
     plan: Plan,
     passes: tuple[Pass, ...],
@@ -118,19 +149,6 @@ def _same(resolved: Resolved, stored: dict[str, Any]) -> None:
             f"{resolved.out}: is a cube of another plan ({says}); choose another --out, or"
             " --overwrite to replace it"
         )
-
-
-def _finished(path: Path, passes: int) -> bool:
-    if (path / "progress").exists():
-        return False
-    return bool(np.asarray(stored_array(str(path), "complete")[:passes]).all())
-
-
-def _remove(path: Path) -> None:
-    """Delete a cube that is to be replaced, and nothing else."""
-    if path.exists():
-        read_plan(path)  # refuses what is not a cube
-        shutil.rmtree(path)
 
 
 def _fetch(plan: Plan, source: Source) -> tuple[Pass, ...]:
@@ -184,5 +202,4 @@ def _create(resolved: Resolved, plan: Plan) -> None:
         "track": np.array(plan.tracks, "int16"),
     }
     variables = cube_variables(plan.polarisations, resolved.backscatter, frozenset(plan.layers))
-    resolved.out.parent.mkdir(parents=True, exist_ok=True)
     create(resolved.out, plan.stored(), resolved.grid, variables, coordinates, plan.polarisations)

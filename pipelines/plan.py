@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ from pipelines.request import Request, Resolved, open_source, resolve
 
 __all__ = ["PassRecord", "Plan", "identity_of", "make_plan", "plan_cube", "run_of"]
 
+_SCHEDULER = re.compile(r"^(threads|processes|((tcp|tls|wss?|ucx)://)?[^/\s]+:\d+)$")
 BLOCK = 2048
 BASE_BYTES = 420 * 2**20
 """Resident size of a process with the libraries imported and the kernels loaded."""
@@ -270,9 +272,13 @@ def run_of(
     request: Request, resolved: Resolved, plan: Plan, passes: tuple[Pass, ...]
 ) -> dict[str, Any]:
     """How a plan is run on this machine, and what it costs."""
-    workers = request.workers or os.cpu_count() or 1
+    workers = request.workers if request.workers is not None else os.cpu_count() or 1
     if workers < 1:
         raise PlanError(f"--workers {workers}; give at least 1")
+    if not _SCHEDULER.match(request.scheduler):
+        raise PlanError(
+            f"--scheduler {request.scheduler!r}: choose threads, processes or HOST:PORT"
+        )
     threads = 1 if request.scheduler != "threads" else workers
     limit = parse_size(request.memory_limit) if request.memory_limit else 3 * 10**9
     block, peak = _block(resolved.grid, threads, limit)

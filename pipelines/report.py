@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cube.catalog import Event
+from cube.errors import SourceError
 from cube.store.opening import open_cube
 from pipelines.cubes import flooded_km2
 from pipelines.plan import Plan
@@ -73,12 +74,22 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 
 def closing_lines(path: Path, plan: Plan, truth: Path | None) -> list[str]:
     """Last lines of ``cube build``: score where truth is known, areas, how to open."""
-    lines = verdict_lines(verify(path, truth)) if truth is not None else []
+    lines = _score(path, plan, truth)
     ds = open_cube(path)
     areas = flooded_km2(path, ds)
     flooded = _flooded(areas, plan)
     opening = f"open it with cube.open_cube({str(path)!r})"
     return [*lines, f"{path}: {len(plan.passes)} passes, {flooded}; {opening}"]
+
+
+def _score(path: Path, plan: Plan, truth: Path | None) -> list[str]:
+    """Score where truth is known and can be compared."""
+    if truth is None or "flood" not in plan.layers:
+        return []
+    try:
+        return verdict_lines(verify(path, truth))
+    except SourceError as error:  # a grid of the user's choice, which truth is not on
+        return [f"not scored: {error}"]
 
 
 def _flooded(areas: dict[str, dict[str, float]], plan: Plan) -> str:

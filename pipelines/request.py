@@ -143,12 +143,9 @@ def resolve(request: Request) -> Resolved:
     if source is None:
         raise PlanError("no source of scenes; give --source FOLDER, URL or endpoint id")
     truth = None
-    endpoint = _endpoint(source, request.catalog)
-    if endpoint is not None and endpoint.kind == "simulation":
+    if _is_simulation(source, request.catalog):
         folder = scratch / f"simulated-{event.id if event is not None else 'event'}-{SIMULATION}"
-        if not folder.exists():
-            scratch.mkdir(parents=True, exist_ok=True)
-            simulate_event(folder)
+        _simulate(folder)
         event, source = load_event(str(folder / "event.toml")), str(folder)
     if event is not None and event.simulated:
         known = Path(source) / "truth.tif"
@@ -190,10 +187,35 @@ def _event(request: Request) -> Event | None:
     if (request.event is None) == (request.bbox is None):
         raise PlanError("give either --event ID or --bbox W,S,E,N with --during A/B")
     if request.event is None:
+        if request.aoi is not None:
+            raise PlanError(f"--aoi {request.aoi} belongs to an event; give --event, not --bbox")
         if request.during is None:
             raise PlanError("--bbox needs --during A/B, the days of the flood")
         return None
     return load_event(request.event, request.catalog)
+
+
+def _is_simulation(source: str, catalog: str | None) -> bool:
+    """Whether the source is a simulation; one that is not there at all is refused on opening."""
+    try:
+        endpoint = _endpoint(source, catalog)
+    except CatalogError:
+        return False
+    return endpoint is not None and endpoint.kind == "simulation"
+
+
+def _simulate(folder: Path) -> None:
+    """Simulate an event, once."""
+    if folder.exists():
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        simulate_event(folder)
+    except OSError as error:
+        if not folder.exists():  # else another process was faster: the same bytes
+            raise PlanError(
+                f"{folder}: cannot be written ({error.strerror or error}); give --scratch FOLDER"
+            ) from error
 
 
 def _endpoint(source: str, catalog: str | None) -> Endpoint | None:

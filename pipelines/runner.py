@@ -130,17 +130,14 @@ class Runner:
                 dashboard_address=None,
             )
             self._client = Client(self._cluster, set_as_default=False)
-        elif "://" in self._scheduler or ":" in self._scheduler:
+        else:
             try:
                 self._client = Client(self._scheduler, timeout="20s", set_as_default=False)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise PlanError(
-                    f"--scheduler {self._scheduler}: no Dask scheduler answers there ({error})"
+                    f"--scheduler {self._scheduler}: no Dask scheduler answers there ({error});"
+                    " start one, or choose threads or processes"
                 ) from error
-        else:
-            raise PlanError(
-                f"--scheduler {self._scheduler!r}: choose threads, processes or HOST:PORT"
-            )
         return self
 
     def __exit__(
@@ -166,7 +163,7 @@ class Runner:
             graph, keys = task_graph(arrays)
             with _Count(set(keys), advance):
                 return list(dask.threaded.get(graph, keys, num_workers=self._workers))
-        from distributed import as_completed
+        from distributed import KilledWorker, as_completed
 
         futures = self._client.compute(list(arrays))
         try:
@@ -174,5 +171,10 @@ class Runner:
                 future.result()
                 advance()
             return list(self._client.gather(futures))
+        except KilledWorker as error:
+            raise PlanError(
+                f"a worker died again and again ({str(error).splitlines()[0][:160]}); give a"
+                " larger --memory-limit or fewer --workers, and run the same command again"
+            ) from error
         finally:
             self._client.cancel(futures)

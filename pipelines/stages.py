@@ -29,7 +29,6 @@ from cube.store.layers import StoredLayer
 from cube.store.write import (
     Journal,
     Target,
-    close_journals,
     set_flag,
     set_summary,
     stored_array,
@@ -79,7 +78,6 @@ class Stages:
         else:
             for index in range(len(self._passes)):
                 set_flag(Path(self._path), "complete", index)
-        close_journals(Path(self._path))
 
     def _journal(self, stage: str) -> Journal:
         return Journal(self._path, stage, self._shape, self._block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cube.errors import SourceError, StoreError
+from cube.errors import PlanError, SourceError, StoreError
 from cube.kernels.scores import Counts, count
 from cube.readers.raster import Raster, describe, read_window
 from cube.schema import FloodClass
@@ -44,8 +45,10 @@ class Verdict:
         """Counts and ratios."""
 
         def scores(counts: Counts) -> dict[str, Any]:
-            ratios = ("iou", "f1", "precision", "recall")
-            return {**asdict(counts), **{name: getattr(counts, name) for name in ratios}}
+            ratios = {name: getattr(counts, name) for name in ("iou", "f1", "precision", "recall")}
+            # JSON has no NaN: a ratio of nothing is null
+            told = {name: None if math.isnan(value) else value for name, value in ratios.items()}
+            return {**asdict(counts), **told}
 
         return {
             "time": self.time,
@@ -75,9 +78,7 @@ def verify(cube: str | Path, truth: str | Path, time: str | None = None) -> Verd
     ds = open_cube(cube)
     if "flood" not in ds or ds.sizes["time"] == 0:
         raise StoreError(f"{cube}: has no finished flood layer to verify")
-    chosen = (
-        ds.isel(time=-1) if time is None else ds.sel(time=np.datetime64(time), method="nearest")
-    )
+    chosen = ds.isel(time=-1) if time is None else ds.sel(time=_moment(time), method="nearest")
     raster, _ = describe(str(truth))
     known = _on_grid(raster, grid_of(ds), str(truth))
     found = chosen["flood"].values
@@ -90,6 +91,13 @@ def verify(cube: str | Path, truth: str | Path, time: str | None = None) -> Verd
         simulated=bool(identity.get("simulated")),
         pixels=int(valid.sum()),
     )
+
+
+def _moment(content: str) -> np.datetime64:
+    try:
+        return np.datetime64(content, "ns")
+    except ValueError as error:
+        raise PlanError(f"--time {content!r} is not a time; give for example 2022-08-30") from error
 
 
 def _on_grid(raster: Raster, grid: GeoBox, name: str) -> Any:

@@ -70,7 +70,7 @@ class _Plain:
         size = 2 * window.shape[1]
         at = self._offset + 2 * (window.line * self._width + window.sample)
         for row in out:
-            if os.preadv(self._file.fileno(), [row], at) != size:
+            if os.preadv(self._file.fileno(), [row.data], at) != size:
                 raise SourceError(
                     f"{self._path}: ends within lines {window.line}..{window.line_stop};"
                     " the file is truncated, download it again"

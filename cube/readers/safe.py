@@ -41,9 +41,16 @@ def find_products(folder: Path) -> list[Path]:
     """SAFE folders and zips directly in `folder`, or `folder` itself; sorted by name.
 
     A zip beside the folder of the same product is left out.
+
+    Raises
+    ------
+    SourceError
+        Neither a folder nor a product.
     """
     if folder.name.endswith(".SAFE") or folder.suffix == ".zip":
         return [folder]
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: neither a folder nor a Sentinel-1 product (SAFE or zip)")
     found = sorted(
         path
         for path in folder.iterdir()

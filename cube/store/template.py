@@ -23,7 +23,7 @@ from cube.grid import crs_of
 from cube.kernels.water import histogram
 from cube.schema import CHUNK, FORMAT_VERSION, TIME_CHUNK, Variable, coordinate_variables
 
-__all__ = ["PLAN_ATTRIBUTE", "create", "create_array", "read_plan"]
+__all__ = ["PLAN_ATTRIBUTE", "create", "create_array", "read_plan", "remove"]
 
 PLAN_ATTRIBUTE = "floodcube"
 
@@ -142,6 +142,24 @@ def create(
         raise StoreError(f"{path}: cannot be created ({error.strerror or error})") from error
 
 
+def remove(path: Path) -> None:
+    """Delete the cube at `path`, where there is one; it is gone at once, or still whole.
+
+    Raises
+    ------
+    StoreError
+        It cannot be deleted.
+    """
+    aside = path.with_name(f".{path.name}.removed")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)  # left by a run that was killed
+        if path.exists():
+            path.rename(aside)
+            shutil.rmtree(aside)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be replaced ({error.strerror or error})") from error
+
+
 def _write(
     path: Path,
     plan: dict[str, Any],
@@ -228,26 +246,27 @@ def _spatial_ref(grid: GeoBox) -> dict[str, Any]:
     return {**cf, "GeoTransform": " ".join(repr(float(value)) for value in transform)}
 
 
-def read_plan(path: Path) -> dict[str, Any] | None:
+def read_plan(path: Path, *, any_format: bool = False) -> dict[str, Any] | None:
     """Plan of the cube at `path`; None where nothing is there.
 
     Raises
     ------
     StoreError
-        Something else is there, or a cube of another format version.
+        Something else is there, or a cube of another format version (unless `any_format`).
     """
     if not path.exists():
         return None
     try:
         group = zarr.open_group(path, mode="r", use_consolidated=False)
         plan = dict(group.attrs).get(PLAN_ATTRIBUTE)
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path}: is not a Zarr group ({error}); choose another --out") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path}: is there but no flood cube; choose another place") from error
     if not isinstance(plan, dict):
-        raise StoreError(f"{path}: is a Zarr group but no flood cube; choose another --out")
+        raise StoreError(f"{path}: is a Zarr group but no flood cube; choose another place")
     found = plan.get("format")
-    if found != FORMAT_VERSION:
+    if found != FORMAT_VERSION and not any_format:
         raise StoreError(
             f"{path}: cube format {found}, this version reads {FORMAT_VERSION}; build it again"
+            " with --overwrite"
         )
     return plan

@@ -24,6 +24,7 @@ __all__ = [
     "Journal",
     "Target",
     "close_journals",
+    "has_summary",
     "remove_partial",
     "set_flag",
     "set_summary",
@@ -214,6 +215,12 @@ def set_summary(path: Path, passes: Sequence[str]) -> None:
         group.attrs["summary_of"] = list(passes)
     except OSError as error:
         raise _full(str(path), error) from error
+
+
+def has_summary(path: Path) -> bool:
+    """Whether the summary of a cube was recorded."""
+    group = zarr.open_group(path, mode="r", use_consolidated=False)
+    return "summary_of" in group.attrs
 
 
 def remove_partial(path: Path) -> None:
