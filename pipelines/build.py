@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 
-from cube.errors import StoreError
+from cube.errors import SourceError, StoreError
 from cube.readers.passes import Pass
 from cube.readers.raster import describe
 from cube.readers.safe import extract
@@ -177,6 +178,11 @@ def _ready(
     """Unpack zips and open every file once: a bad one is named before anything is written."""
     scenes = [scene for one in passes for scene in one.scenes]
     for scene in scenes:
+        if "://" in (remote := scene.files[0][1].measurement):
+            raise SourceError(
+                f"{scene.id}: lies at {urlparse(remote).netloc}, this version reads products on"
+                " disk; download the products of the plan and give --source FOLDER"
+            )
         if scene.archive is not None:
             progress.say(f"unpacking {scene.id}")
             extract(Path(scene.archive), resolved.scratch / "safe")

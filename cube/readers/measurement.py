@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+import weakref
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ class _Plain:
 
     def __init__(self, path: Path, offset: int, width: int) -> None:
         self._path = path
-        self._file = path.open("rb")
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)  # when the cache of open files lets go
         self._offset = offset
         self._width = width
 
@@ -70,7 +72,7 @@ class _Plain:
         size = 2 * window.shape[1]
         at = self._offset + 2 * (window.line * self._width + window.sample)
         for row in out:
-            if os.preadv(self._file.fileno(), [row.data], at) != size:
+            if os.preadv(self._file, [row.data], at) != size:
                 raise SourceError(
                     f"{self._path}: ends within lines {window.line}..{window.line_stop};"
                     " the file is truncated, download it again"

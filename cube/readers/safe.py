@@ -5,10 +5,12 @@ Layout: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), section 4; manifes
 
 from __future__ import annotations
 
-import os
+import lzma
 import re
+import struct
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
@@ -29,6 +31,8 @@ NAME = re.compile(
 )
 """Product name (Sentinel-1 Product Specification, section 4.2)."""
 _ANNOTATION = re.compile(r"^(?P<stem>s1[a-z]-[a-z0-9]+-[a-z]{3}-(?P<pol>[hv]{2})-.*)\.xml$")
+_MAX_MANIFEST = 64 * 2**20  # real ones hold 20 to 60 kB
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error)
 _MAX_EXTRACTED = 40 * 2**30  # the largest products hold under 10 GB; more is a zip bomb
 
 
@@ -94,9 +98,9 @@ def extract(archive: Path, scratch: Path) -> Path:
                 except OSError:
                     if not target.is_dir():  # else another process was faster: the same bytes
                         raise
-    except zipfile.BadZipFile as error:
+    except _DAMAGED as error:
         raise SourceError(f"{archive}: not a readable zip ({error}); download it again") from error
-    except (OSError, EOFError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         raise SourceError(f"{archive}: cannot be unpacked into {scratch} ({error})") from error
     return target
 
@@ -104,7 +108,7 @@ def extract(archive: Path, scratch: Path) -> Path:
 def _checked(archive: Path, member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     name = member.filename
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or os.path.isabs(name):  # noqa: PTH117
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name:
         raise SourceError(f"{archive}: member {name!r} would leave its folder; the zip is refused")
     if (member.external_attr >> 16) & 0o170000 == 0o120000:
         raise SourceError(f"{archive}: member {name!r} is a link; the zip is refused")
@@ -128,9 +132,18 @@ class _Content:
                         )
                         for member in content.infolist()
                     }
-                    inside = [n for n in content.namelist() if n.endswith(".SAFE/manifest.safe")]
+                    inside = [
+                        member
+                        for member in content.infolist()
+                        if member.filename.endswith(".SAFE/manifest.safe")
+                    ]
+                    if inside and inside[0].file_size > _MAX_MANIFEST:
+                        raise SourceError(
+                            f"{product}: manifest of {inside[0].file_size:,} bytes, at most"
+                            f" {_MAX_MANIFEST:,} are read"
+                        )
                     self.manifest = content.read(inside[0]) if inside else None
-            except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
+            except (*_DAMAGED, OSError, RuntimeError) as error:
                 raise SourceError(
                     f"{product}: not a readable zip ({error}); download it again"
                 ) from error

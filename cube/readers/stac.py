@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pystac
 import requests
 from pystac_client import Client
-from pystac_client.exceptions import APIError
+from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
 from shapely.affinity import translate
 from shapely.geometry import box, shape
@@ -24,13 +25,24 @@ from urllib3.util.retry import Retry
 
 from cube.errors import SearchError, SourceError
 from cube.grid import BBox
-from cube.readers.safe import find_products, open_safe, order_polarisations
+from cube.readers.safe import NAME, find_products, open_safe, order_polarisations
 from cube.readers.scene import Files, Scene
 
 __all__ = ["ApiSource", "CatalogSource", "FolderSource", "Source", "area", "scene_from_item"]
 
 _RETRIES = 4
 _TIMEOUT_S = 60.0
+_REMOTE = ("http", "https", "s3", "gs", "az", "abfs")
+_MALFORMED = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,  # a server without item search
+    pystac.STACError,
+)
+"""What pystac and pystac-client raise on JSON that is not the STAC they expect."""
 _POLARISATIONS = ("vv", "vh", "hh", "hv")
 
 
@@ -114,6 +126,13 @@ class FolderSource(_Listed):
                 f"{folder}: holds neither catalog.json nor Sentinel-1 products (NAME.SAFE or"
                 " NAME.zip)"
             )
+        kinds = {product: NAME.match(product.name) for product in products}
+        products = [path for path, kind in kinds.items() if not kind or kind["product"] == "GRD"]
+        if not products:
+            raise SearchError(
+                f"{folder}: holds {len(kinds)} Sentinel-1 products, none of them GRD; give a"
+                " folder of GRD products"
+            )
         super().__init__([open_safe(product, scratch) for product in products], str(folder))
 
 
@@ -123,9 +142,9 @@ class CatalogSource(_Listed):
     def __init__(self, catalog: Path, collection: str) -> None:
         try:
             items = list(pystac.Catalog.from_file(str(catalog)).get_items(recursive=True))
-        except (OSError, ValueError, KeyError, pystac.STACError) as error:
+        except _MALFORMED as error:
             raise SearchError(
-                f"{catalog}: not a readable STAC catalog ({_short(error)})"
+                f"{catalog}: not a readable STAC catalog ({_short(error)}); write it again"
             ) from error
         scenes = [
             scene_from_item(item, local=True)
@@ -157,7 +176,7 @@ class ApiSource:
         try:
             search = self._client().search(collections=[self.collection], limit=100, **query)
             return list(search.items())
-        except (APIError, requests.RequestException, ValueError, KeyError) as error:
+        except (APIError, ParametersError, requests.RequestException, *_MALFORMED) as error:
             raise SearchError(
                 f"{self.url}: search failed ({_short(error)}); check the address and the network,"
                 " or use --source FOLDER"
@@ -262,24 +281,30 @@ def _href(item: pystac.Item, key: str, local: bool) -> str:
         raise SourceError(f"{item.id}: no asset {key!r}; assets: {', '.join(item.assets)}")
     href = item.assets[key].get_absolute_href() or item.assets[key].href
     parts = urlparse(href)
-    if parts.scheme in ("http", "https") and not is_loopback(parts.hostname or ""):
+    if parts.scheme in _REMOTE and not is_loopback(parts.hostname or ""):
         return href
     if not local:
         raise SourceError(
             f"{item.id}: asset {key!r} points into this machine or network ({href[:60]}), which"
             " only endpoints with trust = 'local' may do"
         )
-    return parts.path if parts.scheme == "file" else href
+    return unquote(parts.path) if parts.scheme == "file" else href
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host name is this machine or a private network, as far as its text says."""
+    host = host.rstrip(".")
     if host in ("", "localhost") or host.endswith(".localhost"):
         return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        try:
+            # 127.1, 0x7f000001 and 2130706433 are addresses too
+            address = ipaddress.ip_address(socket.inet_aton(host))
+        except OSError:
+            return False
+    address = getattr(address, "ipv4_mapped", None) or address
     return address.is_loopback or address.is_private or address.is_link_local
 
 
