@@ -41,6 +41,7 @@ _MALFORMED = (
     AttributeError,
     NotImplementedError,  # a server without item search
     pystac.STACError,
+    pystac.STACTypeError,
 )
 """What pystac and pystac-client raise on JSON that is not the STAC they expect."""
 _POLARISATIONS = ("vv", "vh", "hh", "hv")
