@@ -197,3 +197,58 @@ def tree() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return read
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the benchmarks out unless they are named: they measure, and take their time."""
+    named = any("benchmarks" in str(argument) for argument in config.args)
+    return True if "benchmarks" in collection_path.parts and not named else None
+
+
+_WANT_OF_DATA: list[str] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count the tests that were skipped for want of data."""
+    if report.skipped and "CUBE_TEST_DATA" in str(report.longrepr):
+        _WANT_OF_DATA.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where the data folder exists, a test skipped for want of it is a failure."""
+    folder = Path(os.environ.get("CUBE_TEST_DATA", ROOT / "../shared/data"))
+    if _WANT_OF_DATA and folder.is_dir():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many tests were skipped for want of data."""
+    terminalreporter.write_line(f"skipped for want of data: {len(_WANT_OF_DATA)}")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo as a stranger gets it."""
+
+    cube: Path
+    truth: Path
+    cache: Path
+    out: str
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """``cube build --event demo`` in an empty folder with an empty cache."""
+    folder, cache = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("cache")
+    done = subprocess.run(
+        [*CLI, "build", "--event", "demo"],
+        cwd=folder,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    truth = next((cache / "floodcube").glob("simulated-demo-*/truth.tif"))
+    return Demo(folder / "demo.zarr", truth, cache, done.stdout)

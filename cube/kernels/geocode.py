@@ -27,6 +27,9 @@ def image_coordinates(
     The range-Doppler equations are solved exactly at Chebyshev nodes of the tile and of its
     range of heights, and evaluated as a tensor polynomial (see `cube.kernels.proxy`).
 
+    A pixel is an area: what lies on the outer half of the image's outermost pixels is brought to
+    their centres, so that slices which follow each other line by line join without a gap.
+
     Parameters
     ----------
     orbit : Orbit
@@ -58,7 +61,20 @@ def image_coordinates(
     evaluate3(fit3(time), height, middle, half, line)
     evaluate3(fit3(slant), height, middle, half, sample)
     to_image(image, line, sample)
+    _to_centres(line, image.shape[0])
+    _to_centres(sample, image.shape[1])
     return line, sample
+
+
+@njit(nogil=True, cache=True)
+def _to_centres(at, count):  # type: ignore[no-untyped-def]
+    """Bring coordinates on the outer half of the outermost pixels to their centres, in place."""
+    flat = at.ravel()
+    for k in range(flat.size):
+        if -0.5 <= flat[k] < 0.0:
+            flat[k] = 0.0
+        elif count - 1.0 < flat[k] <= count - 0.5:
+            flat[k] = count - 1.0
 
 
 def _misses(image: GroundRangeImage, time: NDArray[np.float64], slant: NDArray[np.float64]) -> bool:
@@ -130,7 +146,7 @@ def _local_incidence(height, lattice, step, size_x, size_y, lines, samples, out)
                 f = j - first
                 line, sample = x3 + d3 * f, x4 + d4 * f
                 if out[i, j] == out[i, j] or not (
-                    0 <= line <= lines - 1 and 0 <= sample <= samples - 1
+                    -0.5 <= line <= lines - 0.5 and -0.5 <= sample <= samples - 0.5
                 ):
                     continue
                 # Horn's slopes on the height with one pixel of halo; row 0 is north
