@@ -152,8 +152,10 @@ class Runner:
 
     @property
     def dashboard(self) -> str | None:
-        """Address of the cluster's dashboard."""
-        return None if self._client is None else self._client.dashboard_link
+        """Address of the cluster's dashboard, where it has one."""
+        if self._client is None or "dashboard" not in self._client.scheduler_info()["services"]:
+            return None
+        return str(self._client.dashboard_link)
 
     def run(self, arrays: Sequence[Any], advance: Callable[[], None]) -> list[Any]:
         """Compute lazy arrays; call `advance` as each finishes. Returns their values."""
@@ -167,7 +169,7 @@ class Runner:
 
         futures = self._client.compute(list(arrays))
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=self._client.loop):
                 future.result()
                 advance()
             return list(self._client.gather(futures))

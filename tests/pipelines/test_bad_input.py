@@ -280,7 +280,7 @@ def damage_entities(safe: Path) -> None:
 DAMAGES = {
     damage_missing: r"iw-grd-vv-\S*\.tiff: measurement file is missing; is the product complete\?",
     damage_empty: r"measurement file is empty; download the product again",
-    damage_truncated: r"truncated at [\d,]+ of [\d,]+ bytes; download the product again",
+    damage_truncated: r"not a readable TIFF .*; download the product again",
     damage_not_tiff: r"not a readable TIFF .*; download the product again",
     damage_size: r"holds 1 x \d+ x \d+ uint16, the annotation says 1 x \d+ x \d+ uint16",
     damage_type: r"holds 1 x \d+ x \d+ float32, the annotation says 1 x \d+ x \d+ uint16",
