@@ -52,7 +52,7 @@ def zero_doppler(
             break
         # One arc beyond either end is far outside the image, yet still inside the polynomial's
         # neighbourhood; without the bound a far point would run away.
-        np.clip(time, orbit.centre_s - 3 * orbit.half_s, orbit.centre_s + 3 * orbit.half_s, time)
+        time = np.clip(time, orbit.centre_s - 3 * orbit.half_s, orbit.centre_s + 3 * orbit.half_s)
     else:
         raise ConvergenceError(
             f"zero-Doppler time did not settle after {_ROUNDS} rounds: worst step {worst:.1e} s >"

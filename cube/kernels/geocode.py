@@ -43,7 +43,7 @@ def image_coordinates(
     -------
     (line, sample) : float64, shape (y, x), or None
         NaN where the height is unknown; they may lie outside the image. None where no pixel of
-        the tile lies inside.
+        the tile lies inside, or the tile lies on the left of the track.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def image_coordinates(
     levels = middle + nodes(NODES[2]) * half
     points = to_ecef(lon[..., None], lat[..., None], levels)
     time, slant = zero_doppler(orbit, points)
-    if _misses(image, time, slant):
+    if _misses(image, time, slant) or _on_the_left(orbit, points[0, 0, 0], time[0, 0, 0]):
         return None
     line, sample = np.empty(height.shape), np.empty(height.shape)
     evaluate3(fit3(time), height, middle, half, line)
@@ -90,6 +90,16 @@ def _misses(image: GroundRangeImage, time: NDArray[np.float64], slant: NDArray[n
     )
 
 
+def _on_the_left(orbit: Orbit, point: NDArray[np.float64], time: np.float64) -> bool:
+    """Whether a point lies on the left of the track, where time and range look as on the right.
+
+    Sentinel-1 looks to the right (ESA, Sentinel-1 SAR User Guide); an image's own tiles lie some
+    500 km beside the track, so one point speaks for its tile.
+    """
+    position, velocity, _ = orbit.state(time)
+    return bool(np.dot(point - position, np.cross(velocity, position)) < 0)
+
+
 def sight_lattice(
     orbit: Orbit,
     image: GroundRangeImage,
@@ -112,17 +122,17 @@ def sight_lattice(
     Returns
     -------
     float64, shape (rows, cols, 5)
-        Sight vector along x, y and up, then line and sample.
+        Sight vector along x, y and up, then line and sample (NaN on the left of the track).
     """
     time, slant = zero_doppler(orbit, points)
     position = orbit.state(time)[0]
     sight = (position - points) / slant[..., None]
-    # one row per point: the slant range interval of the inversion stays narrow
-    line, sample = time.reshape(-1, 1).copy(), slant.reshape(-1, 1).copy()
+    line, sample = time.copy(), slant.copy()
     to_image(image, line, sample)
+    if _on_the_left(orbit, points[0, 0], time[0, 0]):
+        line[:], sample[:] = np.nan, np.nan
     parts = [(sight * axis).sum(-1) for axis in (axis_x, axis_y, up)]
-    parts += [line.reshape(time.shape), sample.reshape(time.shape)]
-    return np.stack(parts, axis=-1)
+    return np.stack([*parts, line, sample], axis=-1)
 
 
 @njit(nogil=True, cache=True)

@@ -53,7 +53,7 @@ def ground_polynomials(
     """Ground range as a polynomial of slant range, for some records and one range interval.
 
     ESA gives ground to slant range as a polynomial; its inverse over the interval of one tile is
-    refitted here (7 terms, better than 1e-6 pixel over 30 km) so that a pixel costs no iteration.
+    refitted here (7 terms, better than 1e-6 pixel over 20 km) so that a pixel costs no iteration.
 
     Returns
     -------
@@ -146,7 +146,8 @@ def to_image(
     time : float64, shape (y, x)
         Seconds after the epoch; becomes the line. NaN stays NaN.
     slant : float64, shape (y, x)
-        Metres; becomes the sample.
+        Metres; becomes the sample. One polynomial inverts the range between the nearest and the
+        farthest: give one tile at a time (see `ground_polynomials`).
     """
     if not np.isfinite(slant).any():
         return
