@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 
 from cube.chunks import block_counts
 from cube.errors import DemError, PlanError, SearchError
-from cube.grid import crs_of, shape_of
+from cube.grid import crs_of, shape_of, target_grid
 from cube.readers.passes import Pass, group_passes
 from cube.readers.raster import identity as file_identity
 from cube.readers.raster import lonlat_extent
@@ -304,6 +304,21 @@ def run_of(
         "bytes_written": int(written),
         "peak_memory_per_worker": peak,
         "memory_limit": limit,
+        "other_areas": _other_areas(request, resolved),
+    }
+
+
+def _other_areas(request: Request, resolved: Resolved) -> dict[str, list[int]]:
+    """Grid sizes of the event's other areas, so that a plan shows the whole."""
+    if resolved.event is None:
+        return {}
+    resolution = request.resolution or resolved.preset.resolution
+    return {
+        aoi.name: list(
+            shape_of(target_grid(aoi.bbox, request.crs or resolved.preset.crs, resolution))
+        )
+        for aoi in resolved.event.aois
+        if aoi.bbox != resolved.bbox
     }
 
 

@@ -56,6 +56,10 @@ def plan_lines(plan: Plan) -> list[str]:
         f"memory    {_bytes(run['peak_memory_per_worker'])} peak per worker,"
         f" limit {_bytes(run['memory_limit'])}",
     ]
+    lines += [
+        f"also      --aoi {name}: {height} x {width} pixels"
+        for name, (height, width) in run["other_areas"].items()
+    ]
     return [*lines, *(f"note: {note}" for note in plan.notes)]
 
 

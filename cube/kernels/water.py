@@ -1,7 +1,7 @@
 """Open water from one Sentinel-1 image: two-class Bayes on VV and VH, fitted once per scene.
 
-What the classes look like is physics and literature (`WATER`, `LAND`): water under each wind, land
-under each cover, as normal densities of (VV, VH) in decibels (the Bayes rule is that of
+What the classes look like is physics and literature (`cube.kernels.surfaces`): water under each
+wind, land under each cover, as normal densities of (VV, VH) in decibels (the Bayes rule is that of
 Bauer-Marschallinger et al. 2022, without their time series). The scene only says how much of each
 it holds. So the fit is bounded, has one optimum whatever it starts from, and no scene can bend a
 class into something that was never observed.
@@ -14,12 +14,12 @@ appear only as the argument of the densities.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cube.kernels.multilook import box_lookup, cell_histogram
+from cube.kernels.surfaces import LAND, MOST_SHALLOW, OPEN, WATER, densities, land_densities, shares
 from cube.kernels.threshold import fit_shares, modes, separate, tiled_threshold
 
 __all__ = ["HALO", "WaterModel", "fit", "histogram", "lookup", "probability"]
@@ -36,85 +36,6 @@ BIN_DB, FINE_DB = 0.5, 0.25
 VV_DB, VH_DB = (-35.0, 5.0), (-40.0, 0.0)
 N_VV, N_VH = 80, 80
 
-
-class Surface(NamedTuple):
-    """One kind of surface: its usual share within its class, and its density in dB."""
-
-    share: float
-    vv: float
-    vh: float
-    vv_spread: float
-    vh_spread: float
-    correlation: float
-
-
-def _power_mean(share: float, first: float, second: float) -> float:
-    """Decibels of a linear mixture of two surfaces, `share` of it the first."""
-    return float(10 * np.log10(share * 10 ** (first / 10) + (1 - share) * 10 ** (second / 10)))
-
-
-def _wind(speed: float, share: float, noise: float = -32.0) -> Surface:
-    """Open water under a 10 m wind of `speed` m/s at about 38 degrees of incidence.
-
-    VH rises by 0.580 dB per m/s (Vachon & Wolfe 2011: VH = 0.580 U - 35.652). VV rises from calm
-    (-24.5 dB) by 1.15 dB per m/s to -13 dB at 10 m/s, as CMOD5 does (Hersbach et al. 2007).
-    Sentinel-1 does not see the calm end: `noise` is added in power to both. It is -28 to -22 dB
-    where a product still holds it; where it was subtracted, clipping at zero leaves a fifth.
-    Spread within a scene: local shelter (1.3), the step between two winds (0.7), 20-30 looks of
-    speckle (0.9); VH is steadier (0.8) but closer to the noise (1.0).
-    """
-    levels = (-24.5 + 1.15 * speed, 0.580 * speed - 35.652)
-    vv, vh = (float(10 * np.log10(10 ** (level / 10) + 10 ** (noise / 10))) for level in levels)
-    return Surface(share, vv, vh, 1.8, 1.6, 0.3)
-
-
-def _shallow(share: float) -> Surface:
-    """Water of which a quarter is something else: banks, stems, hedges, roofs, clods.
-
-    Linear mixture of water under 3 m/s with crops; the spread spans a tenth to a half. Most of a
-    flood over land looks like this.
-    """
-    water = _wind(3.0, 1.0)
-    vv, vh = _power_mean(0.75, water.vv, -10.8), _power_mean(0.75, water.vh, -17.3)
-    return Surface(share, vv, vh, 2.4, 2.4, 0.7)
-
-
-WINDS = ((1.0, 0.25), (3.0, 0.36), (5.0, 0.23), (7.0, 0.11), (9.5, 0.05))
-"""Speeds in m/s and their shares over land: Rayleigh about 3.3 m/s (Archer & Jacobson 2005)."""
-
-WATER = (
-    *(_wind(speed, 0.4 * share) for speed, share in WINDS),
-    *(_wind(speed, 0.4 * share, noise=-25.0) for speed, share in WINDS),
-    _shallow(0.2),
-)
-"""Open water with its noise removed, with its noise left in, and shallow water. Products of either
-kind are about; a fifth is shore: the 50 m box of a water body 500 m across touches land on
-1 - (450 / 500)^2 of it."""
-
-OPEN = len(WINDS)
-"""Number of those that are open water beyond doubt: no land is so dark in VH."""
-
-MOST_SHALLOW = 0.5
-"""Largest share of shallow that a scene may choose: water that is nowhere open is bare ground."""
-
-LAND = (
-    Surface(0.28, -8.2, -14.0, 1.6, 1.6, 0.7),  # forest
-    Surface(0.22, -9.5, -16.0, 2.0, 2.0, 0.7),  # shrub, grass
-    Surface(0.20, -10.8, -17.3, 2.1, 2.1, 0.7),  # crops
-    Surface(0.25, -13.2, -20.7, 2.4, 2.4, 0.7),  # bare: soil, stubble, arid ground
-    Surface(0.05, -4.5, -12.0, 4.0, 4.0, 0.7),  # built up
-)
-"""Means at 30-45 degrees within the ranges of Ulaby & Dobson (1989) for C band.
-
-Shares are those of the land surface (Friedl et al. 2010), rounded. Spread within a scene: moisture
-and roughness between fields (1.3 to 2.1), speckle (0.9); common causes move VV and VH together.
-"""
-
-BARE = 3
-"""Index of bare ground in `LAND`."""
-
-SMOOTH = Surface(0.1, -17.5, -24.5, 2.0, 2.0, 0.7)
-"""Smooth dry ground (playa, sand sheet), as a share of bare ground and nowhere else."""
 
 SCENE_SPREAD = 1.6
 """Spread in dB from scene to scene of a surface that was not fitted: incidence over the swath at
@@ -234,46 +155,11 @@ def histogram(
     return cell_histogram(vv, vh, inner[0], inner[1], CELL)
 
 
-def _densities(
-    surfaces: tuple[Surface, ...], vv: Float64, vh: Float64 | None, scene_spread: float = 0.0
-) -> Float64:
-    """Density of each surface at each (vv, vh) in dB: shape (surface, vv, vh or 1), 1/dB^2."""
-    out = []
-    for surface in surfaces:
-        vv_spread = np.hypot(surface.vv_spread, scene_spread)
-        a = ((vv - surface.vv) / vv_spread)[:, None]
-        if vh is None:
-            out.append(np.exp(-0.5 * a**2) / np.sqrt(2 * np.pi) / vv_spread)
-            continue
-        vh_spread = np.hypot(surface.vh_spread, scene_spread)
-        scale = 2 * np.pi * vv_spread * vh_spread
-        b = ((vh - surface.vh) / vh_spread)[None, :]
-        rest = 1 - surface.correlation**2
-        form = (a**2 - 2 * surface.correlation * a * b + b**2) / rest
-        out.append(np.exp(-0.5 * form) / (scale * np.sqrt(rest)))
-    return np.array(out)
-
-
-def _shares(surfaces: tuple[Surface, ...]) -> Float64:
-    total = sum(surface.share for surface in surfaces)
-    return np.array([surface.share / total for surface in surfaces])
-
-
-def _land_densities(vv: Float64, vh: Float64 | None, with_smooth: bool) -> Float64:
-    """Density of land under each cover, smooth ground within bare; as `_densities`."""
-    density = _densities(LAND, vv, vh)
-    if not with_smooth:
-        return density
-    smooth = _densities((SMOOTH,), vv, vh)[0]
-    density[BARE] = (1 - SMOOTH.share) * density[BARE] + SMOOTH.share * smooth
-    return density
-
-
 def _masses(dual: bool, with_smooth: bool) -> tuple[Float64, Float64]:
     """Probability of each bin of a histogram under each water and land: (surface, vv, vh or 1)."""
     vv, vh = _centres(dual)
     area = BIN_DB**2 if dual else BIN_DB
-    return _densities(WATER, vv, vh) * area, _land_densities(vv, vh, with_smooth) * area
+    return densities(WATER, vv, vh) * area, land_densities(vv, vh, with_smooth) * area
 
 
 def _brightness(grids: NDArray[np.number]) -> tuple[Float64, Float64]:
@@ -342,7 +228,7 @@ def _bayes(scene: Counts, witness: Counts) -> tuple[float, Float64, Float64]:
     in the scene: a lake in one tile is no licence to read all bare ground as shallow water.
     """
     water, land = _masses(scene.shape[1] > 1, with_smooth=False)
-    usual, covers = GLOBAL_SHARE * _shares(WATER), (1 - GLOBAL_SHARE) * _shares(LAND)
+    usual, covers = GLOBAL_SHARE * shares(WATER), (1 - GLOBAL_SHARE) * shares(LAND)
     trials = []
     for without in (1, 0):  # a product either holds its noise or does not
         kept = np.flatnonzero(np.arange(len(WATER)) // OPEN != without)
@@ -384,7 +270,7 @@ def fit(scene_histogram: Counts, tile_histograms: Counts | None = None) -> Water
     """
     scene, tiles = _checked(scene_histogram, tile_histograms)
     dual = scene.shape[1] > 1
-    wet, dry = _shares(WATER), _shares(LAND)
+    wet, dry = shares(WATER), shares(LAND)
     if scene.sum() == 0:
         return WaterModel("dry", dual, GLOBAL_SHARE, tuple(wet.tolist()), tuple(dry.tolist()), 0.0)
     water, land = _masses(dual, with_smooth=True)
@@ -430,9 +316,9 @@ def lookup(model: WaterModel) -> Float32:
         return _threshold_table(model, vv, vh).astype(np.float32)
     adapted = model.method == "bayes"
     water = np.tensordot(
-        model.water, _densities(WATER, vv, vh, 0.0 if adapted else SCENE_SPREAD), axes=1
+        model.water, densities(WATER, vv, vh, 0.0 if adapted else SCENE_SPREAD), axes=1
     )
-    land = np.tensordot(model.land, _land_densities(vv, vh, with_smooth=not adapted), axes=1)
+    land = np.tensordot(model.land, land_densities(vv, vh, with_smooth=not adapted), axes=1)
     seen = model.share * ((1 - HIDDEN_WATER) * water + HIDDEN_WATER * land)
     rest = (1 - model.share) * ((1 - LOOK_ALIKE) * land + LOOK_ALIKE * water)
     table = seen / np.maximum(seen + rest, 1e-300)

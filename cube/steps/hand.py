@@ -35,6 +35,8 @@ def hand(height: NDArray[np.float32], transform: Affine, geographic: bool) -> ND
         Metres, at least 0; NaN where there is no height or where the flow path leaves the DEM
         before it meets a channel, so that the nearest drainage is not known.
     """
+    if np.isfinite(height).sum() < 2:  # pyflwdir wants something that can flow
+        return np.full(height.shape, np.nan, "float32")
     import pyflwdir  # a second of imports, needed by one stage only
 
     nodata = np.float32(-9999)

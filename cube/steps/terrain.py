@@ -193,7 +193,7 @@ def _lattice(
 def _beyond(place: NDArray[np.float64], shape: tuple[int, int]) -> bool:
     """Whether all (line, sample) of a lattice lie beyond one edge of an image."""
     low, high = place.min(axis=(0, 1)), place.max(axis=(0, 1))
-    return bool((high < 0).any() or (low > np.array(shape) - 1).any())
+    return bool((high < -0.5).any() or (low > np.array(shape) - 0.5).any())
 
 
 def _incidence(
