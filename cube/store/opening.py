@@ -42,14 +42,15 @@ def open_cube(url: str | Path, *, incomplete: bool = False) -> xr.Dataset:
         raise StoreError(f"{path}: no such cube; build one with cube build --out {path}")
     chunks = {"y": 4 * CHUNK, "x": 4 * CHUNK}
     ds: xr.Dataset = xr.open_zarr(path, chunks=chunks, consolidated=True)
-    for variable in ds.variables.values():
-        if "y" not in variable.dims and "x" not in variable.dims:
-            variable.load()  # a few values per pass: lazy ones would only be in the way
+    # A few values per pass are read at once, and not by dask: lazy ones would only be in the way
+    plain = xr.open_zarr(path, chunks=None, consolidated=True)
+    small = [name for name, one in ds.coords.items() if one.chunks is not None]
+    ds = ds.assign_coords({name: plain[name].variable.load() for name in small})
     if not incomplete:
         ds = ds.isel(time=np.flatnonzero(ds["complete"].values))
     ds = ds.sortby("time")
     shown = sorted(pass_names(ds))
-    if sorted(ds.attrs.get("summary_of", [])) != shown:
+    if ds.attrs.get("summary_of") is None or sorted(ds.attrs["summary_of"]) != shown:
         ds = ds.drop_vars([name for name in _SUMMARY if name in ds])
     return ds
 
