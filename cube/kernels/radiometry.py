@@ -273,7 +273,10 @@ def _calibrate(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _first_imaged(numbers, noise, run, share):  # type: ignore[no-untyped-def]
-    """First column per row from which the mean power of `run` samples reaches the noise."""
+    """First bright column per row of the first `run` samples whose mean power reaches the noise.
+
+    A mean of at least `share` holds a sample of at least `share`: the search ends within the run.
+    """
     rows, cols = numbers.shape
     out = np.full(rows, cols - run, np.int64)
     for i in range(rows):
@@ -284,6 +287,9 @@ def _first_imaged(numbers, noise, run, share):  # type: ignore[no-untyped-def]
             floor += noise[i, x]
         for x in range(cols - run):
             if power >= share * floor and numbers[i, x] != 0:
+                # the run reaches over the last fringes: begin at its first bright sample
+                while float(numbers[i, x]) ** 2 < share * noise[i, x]:
+                    x += 1
                 out[i] = x
                 break
             power += float(numbers[i, x + run]) ** 2 - float(numbers[i, x]) ** 2
@@ -294,10 +300,11 @@ def _first_imaged(numbers, noise, run, share):  # type: ignore[no-untyped-def]
 def first_imaged(numbers: NDArray[np.uint16], noise: NDArray[np.float32]) -> NDArray[np.int64]:
     """Where imaged samples begin, seen from the first column inwards.
 
-    Border noise is what lies between the edge of the image and the first sample from which the
-    mean power of `BORDER_RUN` samples reaches `BORDER_SHARE` of the thermal noise: nothing that
-    was imaged can be darker. Products before March 2018 (IPF 2.90) carry it as low fringes that
-    read as water (ESA, "Masking No-value Pixels on GRD Products", MPC-0243).
+    Border noise is what lies between the edge of the image and the first `BORDER_RUN` samples
+    whose mean power reaches `BORDER_SHARE` of the thermal noise, since nothing that was imaged can
+    be darker, and of these the samples before the first that reaches it itself. Products before
+    March 2018 (IPF 2.90) carry it as low fringes that read as water (ESA, "Masking No-value Pixels
+    on GRD Products", MPC-0243).
 
     Parameters
     ----------
@@ -315,8 +322,8 @@ def first_imaged(numbers: NDArray[np.uint16], noise: NDArray[np.float32]) -> NDA
     Examples
     --------
     >>> numbers = np.full((1, 200), 50, "uint16"); numbers[:, :7] = 3
-    >>> int(first_imaged(numbers, np.full((1, 200), 2000, "float32"))[0]) <= 7
-    True
+    >>> first_imaged(numbers, np.full((1, 200), 2000, "float32"))
+    array([7])
     """
     run = min(BORDER_RUN, numbers.shape[1])
     return np.asarray(_first_imaged(numbers, noise, run, BORDER_SHARE))
