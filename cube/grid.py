@@ -227,14 +227,13 @@ def cell_area(grid: GeoBox, rows: slice, cols: slice, step: int = 64) -> NDArray
         area = size * math.radians(1) ** 2 * scale
     else:
         area = size / Proj(crs_of(grid).proj).get_factors(lon, lat).areal_scale
-    at_row = np.interp(np.arange(rows.start, rows.stop), lattice_row, np.arange(len(lattice_row)))
-    at_col = np.interp(np.arange(cols.start, cols.stop), lattice_col, np.arange(len(lattice_col)))
-    i, j = at_row.astype(int), at_col.astype(int)
-    i1, j1 = np.minimum(i + 1, len(lattice_row) - 1), np.minimum(j + 1, len(lattice_col) - 1)
-    fy, fx = (at_row - i)[:, None], (at_col - j)[None, :]
-    top = area[i][:, j] * (1 - fx) + area[i][:, j1] * fx
-    bottom = area[i1][:, j] * (1 - fx) + area[i1][:, j1] * fx
-    return np.asarray(top * (1 - fy) + bottom * fy)
+    return _weights(rows, lattice_row) @ area @ _weights(cols, lattice_col).T
+
+
+def _weights(part: slice, lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear interpolation from a lattice as a matrix, shape (part, lattice)."""
+    at = np.arange(part.start, part.stop)
+    return np.stack([np.interp(at, lattice, row) for row in np.eye(len(lattice))], axis=-1)
 
 
 def _lattice(part: slice, step: int) -> NDArray[np.float64]:

@@ -79,32 +79,19 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 def closing_lines(path: Path, plan: Plan, truth: Path | None) -> list[str]:
     """Last lines of ``cube build``: score where truth is known, areas, how to open."""
     lines = _score(path, plan, truth)
-    ds = open_cube(path)
-    areas = flooded_km2(path, ds)
-    flooded = _flooded(areas, plan)
+    flooded = _flooded(path, plan)
     opening = f"open it with cube.open_cube({str(path)!r})"
     return [*lines, f"{path}: {len(plan.passes)} passes, {flooded}; {opening}"]
 
 
-def _score(path: Path, plan: Plan, truth: Path | None) -> list[str]:
-    """Score where truth is known and can be compared."""
-    if truth is None or "flood" not in plan.layers:
-        return []
-    try:
-        return verdict_lines(verify(path, truth))
-    except SourceError as error:  # a grid of the user's choice, which truth is not on
-        return [f"not scored: {error}"]
-
-
-def _flooded(areas: dict[str, dict[str, float]], plan: Plan) -> str:
-    passes = {key: value for key, value in areas.items() if key != "extent"}
-    if not passes:
-        return "no water layers"
-    known = any(sum(value.values()) > value["unknown"] for value in passes.values())
-    if not known:
+def _flooded(path: Path, plan: Plan) -> str:
+    if "flood" not in plan.layers:
+        return "no flood layers"
+    if not {"reference", "permanent_water"} & set(plan.layers):
         return "flood unknown everywhere (no pass before the event and no permanent water layer)"
-    last = max(passes)
-    text = f"{passes[last]['flood']:.2f} km2 flooded on {last[:10]}"
+    areas = flooded_km2(path, open_cube(path).isel(time=slice(-1, None)))
+    last = min(areas)  # the word "extent" sorts after any time
+    text = f"{areas[last]['flood']:.2f} km2 flooded on {last[:10]}"
     if "extent" in areas:
         text += f", {areas['extent']['flood']:.2f} km2 at least once"
     return text

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+
+
+@njit(nogil=True, cache=True)
+def _class_area(classes, cell_area):  # type: ignore[no-untyped-def]
+    sums = np.zeros(256)
+    for i in range(classes.shape[0]):
+        for j in range(classes.shape[1]):
+            sums[classes[i, j]] += cell_area[i, j]
+    return sums
 
 
 def class_area(
@@ -16,4 +26,4 @@ def class_area(
     >>> class_area(np.array([[0, 2, 2]], "uint8"), np.array([[1.0, 2.0, 3.0]]), (0, 2))
     array([1., 5.])
     """
-    return np.array([cell_area[classes == value].sum() for value in values])
+    return np.asarray(_class_area(classes, cell_area)[list(values)])
