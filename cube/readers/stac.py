@@ -15,12 +15,14 @@ import numpy as np
 import pystac
 import requests
 from pystac_client import Client
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
+from shapely import transform
 from shapely.affinity import translate
+from shapely.errors import ShapelyError
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import transform
 from urllib3.util.retry import Retry
 
 from cube.errors import SearchError, SourceError
@@ -44,6 +46,7 @@ _MALFORMED = (
     pystac.STACTypeError,
 )
 """What pystac and pystac-client raise on JSON that is not the STAC they expect."""
+_REFUSED = (APIError, ClientTypeError, ParametersError)
 _POLARISATIONS = ("vv", "vh", "hh", "hv")
 
 
@@ -177,7 +180,7 @@ class ApiSource:
         try:
             search = self._client().search(collections=[self.collection], limit=100, **query)
             return list(search.items())
-        except (APIError, ParametersError, requests.RequestException, *_MALFORMED) as error:
+        except (*_REFUSED, requests.RequestException, *_MALFORMED) as error:
             raise SearchError(
                 f"{self.url}: search failed ({_short(error)}); check the address and the network,"
                 " or use --source FOLDER"
@@ -264,7 +267,10 @@ def scene_from_item(item: pystac.Item, *, local: bool) -> Scene:
 def _geometry(item: pystac.Item) -> BaseGeometry:
     if item.geometry is None:
         raise SourceError(f"{item.id}: Item without geometry")
-    footprint = shape(item.geometry)
+    try:
+        footprint = shape(item.geometry)
+    except (ShapelyError, *_MALFORMED) as error:
+        raise SourceError(f"{item.id}: geometry is not GeoJSON ({_short(error)})") from error
     west, south, east, north = footprint.bounds
     if not (-360 <= west <= east <= 540 and -90.01 <= south <= north <= 90.01):
         raise SourceError(
@@ -272,7 +278,7 @@ def _geometry(item: pystac.Item) -> BaseGeometry:
         )
     if east - west > 180:  # written around the globe: across the antimeridian
         footprint = transform(
-            lambda x, y: (np.where(np.asarray(x) < 0, np.asarray(x) + 360, x), y), footprint
+            footprint, lambda xy: xy + np.where(xy[:, :1] < 0, [360.0, 0.0], [0.0, 0.0])
         )
     return footprint
 

@@ -1,0 +1,388 @@
+"""STAC APIs, driven through a small one on this machine, and Items as they are found outside."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import pytest
+
+from cube.errors import SearchError, SourceError
+from cube.readers import stac
+from cube.readers.stac import ApiSource, is_loopback, scene_from_item
+
+BBOX = (68.1, 27.4, 68.3, 27.6)
+DATES = (date(2022, 8, 1), date(2022, 9, 30))
+CONFORMS = [
+    "https://api.stacspec.org/v1.0.0/core",
+    "https://api.stacspec.org/v1.0.0/item-search",
+]
+
+
+def item(name: str = "S1A_1", day: str = "2022-09-18", **changes: Any) -> dict[str, Any]:
+    """An Item as the Planetary Computer writes it, cut to what counts."""
+    base = "https://example.com/grd"
+    ring = [[68, 27], [69, 27], [69, 28], [68, 28], [68, 27]]
+    assets = {
+        "vv": f"{base}/measurement/iw-vv.tiff",
+        "schema-product-vv": f"{base}/annotation/rfi/rfi-iw-vv.xml",
+        "schema-calibration-vv": f"{base}/annotation/calibration/calibration-iw-vv.xml",
+        "schema-noise-vv": f"{base}/annotation/calibration/noise-iw-vv.xml",
+    }
+    record: dict[str, Any] = {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": name,
+        "collection": "sentinel-1-grd",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "bbox": [68, 27, 69, 28],
+        "properties": {
+            "datetime": f"{day}T01:25:20Z",
+            "start_datetime": f"{day} 01:25:20.5+00:00",
+            "end_datetime": f"{day}T01:25:45Z",
+            "platform": "SENTINEL-1A",
+            "s1:datatake_id": "123456",
+            "sat:relative_orbit": 78,
+            "sat:orbit_state": "descending",
+            "sar:instrument_mode": "IW",
+            "sar:product_type": "GRD",
+        },
+        "links": [],
+        "assets": {key: {"href": href} for key, href in assets.items()},
+    }
+    record.update({key: value for key, value in changes.items() if key in record})
+    properties = {key: value for key, value in changes.items() if key not in record}
+    record["properties"] |= properties
+    return record
+
+
+class Api:
+    """What a server answers; `fail` holds what it says first, once each."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.fail: list[tuple[int, str]] = []
+        self.always: tuple[int, str] | None = None
+        self.landing: Any = None
+        self.page = 2
+        self.asked: list[dict[str, Any]] = []
+        self.url = ""
+
+    def answer(self, path: str, query: dict[str, Any]) -> tuple[int, str]:
+        """Status and body of a request."""
+        if path == "/":
+            return 200, json.dumps(self.landing if self.landing is not None else self._root())
+        self.asked.append(query)
+        if self.always:
+            return self.always
+        if self.fail:
+            return self.fail.pop(0)
+        wanted = query.get("ids")
+        found = [one for one in self.items if not wanted or one["id"] in wanted]
+        start = int(query.get("token", 0))
+        links = []
+        if start + self.page < len(found):
+            body = {**query, "token": str(start + self.page)}
+            links.append(
+                {"rel": "next", "href": f"{self.url}/search", "method": "POST", "body": body}
+            )
+        part = found[start : start + self.page]
+        return 200, json.dumps({"type": "FeatureCollection", "features": part, "links": links})
+
+    def _root(self) -> dict[str, Any]:
+        search = {"rel": "search", "href": f"{self.url}/search", "type": "application/geo+json"}
+        return {
+            "type": "Catalog",
+            "id": "small",
+            "stac_version": "1.0.0",
+            "description": "a small API",
+            "conformsTo": CONFORMS,
+            "links": [
+                {"rel": "root", "href": f"{self.url}/"},
+                {**search, "method": "GET"},
+                {**search, "method": "POST"},
+            ],
+        }
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """A server on this machine; a search is repeated once."""
+    monkeypatch.setattr(stac, "_RETRIES", 1)
+    served = Api()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._reply({})
+
+        def do_POST(self) -> None:
+            size = int(self.headers["Content-Length"])
+            self._reply(json.loads(self.rfile.read(size)))
+
+        def _reply(self, query: dict[str, Any]) -> None:
+            status, body = served.answer(self.path.partition("?")[0], query)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        served.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield served
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def source(api: Api) -> ApiSource:
+    """The server as a source; it may not point into this machine."""
+    return ApiSource(api.url, "sentinel-1-grd")
+
+
+def test_all_pages_are_collected(api, source):
+    api.items = [item(f"S1A_{number}") for number in range(7)]
+    assert sorted(scene.id for scene in source.search(BBOX, DATES)) == [
+        f"S1A_{number}" for number in range(7)
+    ]
+
+
+def test_the_search_names_collection_area_and_days(api, source):
+    source.search(BBOX, DATES)
+    asked = api.asked[0]
+    assert asked["collections"] == ["sentinel-1-grd"]
+    assert asked["bbox"] == list(BBOX)
+    assert asked["datetime"].startswith("2022-08-01T00:00:00Z/2022-09-30T23:59:59")
+
+
+def test_an_area_across_the_antimeridian_is_asked_in_two_parts(api, source):
+    source.search((179.0, -18.0, -179.0, -17.0), DATES)
+    assert [asked["bbox"] for asked in api.asked] == [
+        [179.0, -18.0, 180, -17.0],
+        [-180, -18.0, -179.0, -17.0],
+    ]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_busy_server_is_asked_again(api, source, status):
+    api.items, api.fail = [item()], [(status, "busy")]
+    assert len(source.search(BBOX, DATES)) == 1
+
+
+def test_what_a_server_did_not_filter_is_left_out(api, source):
+    far = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    api.items = [item("near"), item("far", geometry=far), item("late", day="2023-01-01")]
+    assert [scene.id for scene in source.search(BBOX, DATES)] == ["near"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, "always"),
+        (403, "forbidden"),
+        (404, "no such page"),
+        (200, "<html>maintenance</html>"),
+        (200, ""),
+        (200, "[]"),
+        (200, "null"),
+        (200, '{"type": "FeatureCollection", "features": [{"type": "Feature"}]}'),
+        (200, '{"type": "FeatureCollection", "features": [null]}'),
+    ],
+)
+def test_a_failed_search_is_one_error(api, source, status, body):
+    api.always = (status, body)
+    with pytest.raises(SearchError, match=r"search failed \(.*\); check the address"):
+        source.search(BBOX, DATES)
+
+
+@pytest.mark.parametrize("landing", [{}, [], {"type": "Catalog"}, {"hello": "world"}])
+def test_a_place_that_is_no_api_is_one_error(api, source, landing):
+    api.landing = landing
+    with pytest.raises(SearchError, match="search failed"):
+        source.search(BBOX, DATES)
+
+
+def test_nobody_there_is_one_error(source):
+    nobody = ApiSource("http://127.0.0.1:9", "sentinel-1-grd")
+    with pytest.raises(SearchError, match="search failed"):
+        nobody.search(BBOX, DATES)
+
+
+def test_scenes_are_fetched_by_id_in_order(api, source):
+    api.items = [item(name) for name in "abc"]
+    assert [scene.id for scene in source.fetch(["c", "a"])] == ["c", "a"]
+
+
+def test_a_scene_that_is_gone_is_named(api, source):
+    api.items = [item("a")]
+    with pytest.raises(SearchError, match="no longer holds b, which the cube needs"):
+        source.fetch(["a", "b"])
+
+
+def test_a_plan_from_an_api_lists_its_passes(api, cube_command, small_event):
+    api.items = [item("a", day="2022-08-25"), item("b", day="2022-09-18")]
+    for one, datatake in zip(api.items, (1, 2), strict=True):
+        one["properties"]["s1:datatake_id"] = datatake
+    words = ("--event", small_event / "event.toml", "--source", api.url, "--json")
+    found = json.loads(cube_command("plan", *words).fine().out)
+    assert [one["scenes"] for one in found["passes"]] == [["a"], ["b"]]
+
+
+def test_a_build_from_an_api_says_that_products_must_be_on_disk(
+    api, cube_command, small_event, tmp_path
+):
+    api.items = [item("a")]
+    words = ("--event", small_event / "event.toml", "--source", api.url, "--hand", "none")
+    error = cube_command("build", *words, "--out", tmp_path / "cube.zarr").error
+    assert "a: lies at example.com, this version reads products on disk" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- Items
+
+
+def convert(record: dict[str, Any], *, local: bool = False) -> stac.Scene:
+    return scene_from_item(pystac.Item.from_dict(deepcopy(record)), local=local)
+
+
+def without(record: dict[str, Any], section: str, key: str) -> dict[str, Any]:
+    del record[section][key]
+    return record
+
+
+def placed(href: str) -> dict[str, Any]:
+    record = item()
+    record["assets"]["vv"]["href"] = href
+    return record
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "vv.tiff",
+        "http://127.0.0.1/vv.tiff",
+        "http://localhost:8000/vv.tiff",
+        "http://localhost./vv.tiff",
+        "http://a.localhost/vv.tiff",
+        "http://[::1]/vv.tiff",
+        "http://[::ffff:127.0.0.1]/vv.tiff",
+        "http://127.1/vv.tiff",
+        "http://2130706433/vv.tiff",
+        "http://0x7f000001/vv.tiff",
+        "http://0.0.0.0/vv.tiff",
+        "http://10.0.0.1/vv.tiff",
+        "http://192.168.1.1/vv.tiff",
+        "http://169.254.169.254/latest/meta-data",
+        "ftp://example.com/vv.tiff",
+        "javascript:alert(1)",
+    ],
+)
+def test_a_public_item_may_not_point_into_this_machine(href):
+    with pytest.raises(SourceError, match="which only endpoints with trust = 'local' may do"):
+        convert(placed(href))
+
+
+def test_a_local_item_may_point_to_a_file():
+    assert dict(convert(placed("file:///data/a%20b.tiff"), local=True).files)["vv"].measurement == (
+        "/data/a b.tiff"
+    )
+
+
+@pytest.mark.parametrize("host", ["example.com", "8.8.8.8", "2001:4860:4860::8888", "localhos.t"])
+def test_other_hosts_are_not_this_machine(host):
+    assert not is_loopback(host)
+
+
+BAD: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "no geometry": (lambda: without_geometry(), "Item without geometry"),
+    "geometry": (lambda: item(geometry={"type": "Polygon"}), "geometry is not GeoJSON"),
+    "metres": (lambda: in_metres(), "is not in degrees"),
+    "no measurement": (lambda: without(item(), "assets", "vv"), "no vv, vh, hh or hv asset"),
+    "no annotation": (
+        lambda: without(item(), "assets", "schema-product-vv"),
+        "no asset 'schema-product-vv'; assets: vv, ",
+    ),
+    "no noise": (lambda: without(item(), "assets", "schema-noise-vv"), "no asset 'schema-noise-vv"),
+    "no orbit": (
+        lambda: without(item(), "properties", "sat:relative_orbit"),
+        "sat:relative_orbit is None, not a whole number",
+    ),
+    "no datatake": (
+        lambda: without(item(), "properties", "s1:datatake_id"),
+        "s1:datatake_id is None, not a whole number",
+    ),
+    "time": (lambda: item(start_datetime="noon"), "start_datetime 'noon' is not a time"),
+}
+
+
+def without_geometry() -> dict[str, Any]:
+    return {**without({**item()}, "assets", "vv"), "geometry": None, "assets": item()["assets"]}
+
+
+def in_metres() -> dict[str, Any]:
+    ring = [[4e5, 3e6], [5e5, 3e6], [5e5, 4e6], [4e5, 3e6]]
+    return item(geometry={"type": "Polygon", "coordinates": [ring]}, bbox=[4e5, 3e6, 5e5, 4e6])
+
+
+@pytest.mark.parametrize("case", BAD, ids=list(BAD))
+def test_an_item_that_cannot_be_used_is_named(case):
+    make, says = BAD[case]
+    with pytest.raises(SourceError, match=says) as caught:
+        convert(make())
+    assert str(caught.value).startswith("S1A_1: ")
+
+
+@pytest.mark.parametrize("case", BAD, ids=list(BAD))
+def test_a_search_that_meets_such_an_item_is_one_error(api, source, case):
+    api.items = [BAD[case][0]()]
+    with pytest.raises(SourceError, match="S1A_1"):
+        source.search(BBOX, DATES)
+
+
+def test_a_footprint_across_the_antimeridian_stays_in_one_piece():
+    ring = [[179, -18], [-179, -18], [-179, -17], [179, -17], [179, -18]]
+    west, _, east, _ = convert(
+        item(geometry={"type": "Polygon", "coordinates": [ring]})
+    ).footprint.bounds
+    assert (west, east) == (179, 181)
+
+
+# --- real Items
+
+
+def recorded(data_dir: Path, name: str) -> stac.Scene:
+    return convert(json.loads((data_dir / "stac" / name).read_text()))
+
+
+def test_a_planetary_computer_item_becomes_a_scene(data_dir):
+    scene = recorded(data_dir, "planetary_computer/mspc-s1-grd.json")
+    assert (scene.platform, scene.datatake, scene.relative_orbit) == ("sentinel-1a", 421828, 37)
+    assert scene.start == np.datetime64("2024-03-25T05:50:38.146465")
+    assert scene.polarisations == ("vv", "vh")
+
+
+def test_annotation_is_derived_where_an_item_lists_the_rfi_file(data_dir):
+    files = dict(recorded(data_dir, "planetary_computer/mspc-s1-grd.json").files)
+    assert files["vv"].annotation.endswith("_F9DE/annotation/iw-vv.xml")
+
+
+def test_an_earth_search_item_becomes_a_scene(data_dir):
+    scene = recorded(data_dir, "earth_search/earthsearch-s1-grd.json")
+    assert (scene.relative_orbit, scene.orbit_direction, scene.mode) == (39, "descending", "EW")
+    assert scene.polarisations == ("hh", "hv")
+    assert dict(scene.files)["hh"].annotation.endswith("/annotation/ew-hh.xml")
