@@ -84,6 +84,16 @@ def closing_lines(path: Path, plan: Plan, truth: Path | None) -> list[str]:
     return [*lines, f"{path}: {len(plan.passes)} passes, {flooded}; {opening}"]
 
 
+def _score(path: Path, plan: Plan, truth: Path | None) -> list[str]:
+    """Score where truth is known and can be compared."""
+    if truth is None or "flood" not in plan.layers:
+        return []
+    try:
+        return verdict_lines(verify(path, truth))
+    except SourceError as error:  # a grid of the user's choice, which truth is not on
+        return [f"not scored: {error}"]
+
+
 def _flooded(path: Path, plan: Plan) -> str:
     if "flood" not in plan.layers:
         return "no flood layers"
