@@ -18,7 +18,7 @@ CHANNEL_KM2 = 1.0
 def hand(height: NDArray[np.float32], transform: Affine, geographic: bool) -> NDArray[np.float32]:
     """Height of every cell above the channel that it drains to (Nobre et al. 2011).
 
-    Depressions are filled (Wang & Liu 2006) and flow follows the steepest of eight neighbours.
+    Depressions are filled (Wang & Liu 2006) and water flows to the lowest of eight neighbours.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,8 +173,8 @@ def test_the_same_tile_has_the_same_bits_whatever_came_before(orbit, image):
     lon, lat, _ = tile()
     height = rough()
     first = geocode.image_coordinates(orbit, image, lon, lat, height)
-    other = tile(lon0=4.5, lat0=2.1)
-    geocode.image_coordinates(orbit, image, other[0], other[1], height)
+    other_lon, other_lat, _ = tile(lon0=4.5, lat0=2.1)
+    geocode.image_coordinates(orbit, image, other_lon, other_lat, height)
     again = geocode.image_coordinates(orbit, image, lon, lat, height.copy())
     np.testing.assert_array_equal(first, again)
 
@@ -214,6 +215,21 @@ def test_a_tile_partly_outside_is_solved_outside_as_well(orbit, image):
         wanted_line, wanted_sample = exact(*pixel(row, col), float(height[row, col]))
         assert abs(line[row, col] - wanted_line) <= 1e-6
         assert abs(sample[row, col] - wanted_sample) <= 1e-4
+
+
+def test_the_outer_half_of_the_outermost_pixels_belongs_to_them(orbit, image):
+    """Slices follow each other line by line: between their centres there must be no gap."""
+    lon, lat, _ = tile(lat0=1.68)
+    flat = np.zeros((512, 512), "float32")
+    line, _ = geocode.image_coordinates(orbit, image, lon, lat, flat)
+    bigger = replace(image, first_line_s=FIRST - 10 * LINE_S)  # ten lines more, at the beginning
+    wanted = geocode.image_coordinates(orbit, bigger, lon, lat, flat)[0] - 10
+    half = (wanted >= -0.5) & (wanted < 0)
+    assert half.sum() > 50
+    assert (line[half] == 0).all()
+    inner = wanted >= 0
+    # the same polynomial with other rounding
+    np.testing.assert_allclose(line[inner], wanted[inner], rtol=0, atol=1e-6)
 
 
 def test_a_pixel_without_height_has_no_place(orbit, image):
