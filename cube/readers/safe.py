@@ -82,8 +82,8 @@ def extract(archive: Path, scratch: Path) -> Path:
     target = scratch / f"{_stem(archive)}.SAFE"
     if target.is_dir():
         return target
-    scratch.mkdir(parents=True, exist_ok=True)
     try:
+        scratch.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(archive) as content:
             members = [_checked(archive, member) for member in content.infolist()]
             if sum(member.file_size for member in members) > _MAX_EXTRACTED:

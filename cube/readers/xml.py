@@ -39,7 +39,7 @@ def parse_bytes(content: bytes, href: str, root: str | None = None) -> Element:
             f"{href}: declares a DTD or entities ({type(error).__name__}), which are refused;"
             " Sentinel-1 products have none"
         ) from error
-    except (ParseError, ValueError) as error:
+    except (ParseError, ValueError, LookupError) as error:
         raise SourceError(f"{href}: malformed XML ({error}); download the product again") from error
     if root is not None and local_name(element) != root:
         raise SourceError(f"{href}: holds <{local_name(element)}>, expected <{root}>")
