@@ -219,7 +219,10 @@ def _table(folder: str | None, file: str) -> dict[str, dict[str, Any]]:
     for root in reversed(_roots(folder)):
         path = root / file
         if path.is_file():
-            merged.update({key: {"id": key, **values} for key, values in _read(path).items()})
+            for key, values in _read(path).items():
+                if not isinstance(values, dict):
+                    raise CatalogError(f"{path}: {key} is not a table; write [{key}] and its keys")
+                merged[key] = {**values, "id": key}
     return merged
 
 
