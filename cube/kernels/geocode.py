@@ -168,7 +168,8 @@ def _local_incidence(height, lattice, step, size_x, size_y, lines, samples, out)
                 sx, sy, sz = x0 + d0 * f, x1 + d1 * f, x2 + d2 * f
                 norm = np.sqrt((1 + dx * dx + dy * dy) * (sx * sx + sy * sy + sz * sz))
                 cosine = (sz - dx * sx - dy * sy) / norm
-                out[i, j] = np.arccos(min(1.0, max(-1.0, cosine))) * rad
+                if cosine == cosine:  # else min and max would make 180 degrees of a missing height
+                    out[i, j] = np.arccos(min(1.0, max(-1.0, cosine))) * rad
 
 
 def local_incidence(
@@ -184,7 +185,7 @@ def local_incidence(
     Parameters
     ----------
     height : float32, shape (y + 2, x + 2)
-        Metres, with one pixel of halo.
+        Metres, with one pixel of halo. A pixel next to a missing height has no slope and no angle.
     lattice : float64, shape (rows, cols, 7)
         Of `sight_lattice` at every `step` pixels from the first pixel centre, then metres per
         map unit along x and y; interpolated bilinearly.

@@ -359,3 +359,17 @@ def test_the_synthetic_image_holds_the_synthetic_tile():
     assert 500 < line < SIZE[0] - 500
     assert 500 < sample < SIZE[1] - 500
     assert horner(SLANT, 0.0) < horner(SLANT, SIZE[1] * STEP)
+
+
+def test_a_missing_height_gives_no_angle_to_it_and_its_neighbours(orbit, image):
+    _, _, pixel = tile()
+    lattice = lattice_of(orbit, image, pixel, lambda lon, lat: 0 * lon, 32, (64, 64))
+    height = np.zeros((66, 66), "float32")
+    height[20, 30] = np.nan
+    out = np.full((64, 64), np.nan, "float32")
+    geocode.local_incidence(height, lattice, 32, (10.0, 10.0), SIZE, out)
+    expected = np.ones((64, 64), bool)
+    expected[18:21, 28:31] = False
+    # the missing height itself is not used, but nothing can be said of it
+    expected[19, 29] = np.isfinite(out[19, 29])
+    np.testing.assert_array_equal(np.isfinite(out), expected)
