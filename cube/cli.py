@@ -78,6 +78,9 @@ Backscatter = Annotated[str | None, typer.Option(help="gamma0, sigma0 or beta0."
 Resolution = Annotated[str | None, typer.Option(help="Metres, or Y,X in units of the CRS.")]
 Crs = Annotated[str | None, typer.Option(help="utm or EPSG:N.")]
 DemFile = Annotated[str | None, typer.Option("--dem", help="DEM file.")]
+Geoid = Annotated[
+    str | None, typer.Option(help="Raster of geoid undulations for the DEM; EGM96 is shipped.")
+]
 DemDatum = Annotated[str | None, typer.Option(help="egm2008, egm96 or ellipsoid.")]
 Permanent = Annotated[
     str | None, typer.Option("--permanent-water", help="Raster of 0/1/255, or none.")
@@ -122,6 +125,7 @@ def build(
     crs: Crs = None,
     dem: DemFile = None,
     dem_datum: DemDatum = None,
+    geoid: Geoid = None,
     permanent_water: Permanent = None,
     hand: Hand = None,
     reference: Reference = "recent",
@@ -163,6 +167,7 @@ def plan(
     crs: Crs = None,
     dem: DemFile = None,
     dem_datum: DemDatum = None,
+    geoid: Geoid = None,
     permanent_water: Permanent = None,
     hand: Hand = None,
     reference: Reference = "recent",

@@ -145,6 +145,7 @@ def identity_of(resolved: Resolved) -> dict[str, Any]:
             **file_identity(resolved.dem.raster.path),
             "datum": resolved.dem.datum,
             "geoid": resolved.dem.geoid,
+            "geoid_grid": _file(resolved.dem.grid.path if resolved.dem.grid else None),
         },
         "permanent_water": _file(resolved.permanent_water),
         "hand": "none"

@@ -46,6 +46,7 @@ class Request:
     crs: str | None = None
     dem: str | None = None
     dem_datum: str | None = None
+    geoid: str | None = None
     permanent_water: str | None = None
     hand: str | None = None
     reference: str = "recent"
@@ -306,7 +307,7 @@ def _dem(request: Request, event: Event | None) -> Dem:
     datum = request.dem_datum
     if datum is None and request.dem is None and event is not None:
         datum = event.dem_datum
-    return open_dem(path, datum)
+    return open_dem(path, datum, request.geoid)
 
 
 def _layer(asked: str | None, given: str | None) -> str | None:

@@ -11,6 +11,7 @@ from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.groundrange import GroundRangeImage, slant_limits, to_image
 from cube.kernels.orbit import Orbit
 from cube.kernels.proxy import NODES, evaluate3, fit3, nodes
+from cube.kernels.resample import to_centres
 
 __all__ = ["image_coordinates", "local_incidence", "sight_lattice"]
 
@@ -61,20 +62,9 @@ def image_coordinates(
     evaluate3(fit3(time), height, middle, half, line)
     evaluate3(fit3(slant), height, middle, half, sample)
     to_image(image, line, sample)
-    _to_centres(line, image.shape[0])
-    _to_centres(sample, image.shape[1])
+    to_centres(line, image.shape[0])
+    to_centres(sample, image.shape[1])
     return line, sample
-
-
-@njit(nogil=True, cache=True)
-def _to_centres(at, count):  # type: ignore[no-untyped-def]
-    """Bring coordinates on the outer half of the outermost pixels to their centres, in place."""
-    flat = at.ravel()
-    for k in range(flat.size):
-        if -0.5 <= flat[k] < 0.0:
-            flat[k] = 0.0
-        elif count - 1.0 < flat[k] <= count - 0.5:
-            flat[k] = count - 1.0
 
 
 def _misses(image: GroundRangeImage, time: NDArray[np.float64], slant: NDArray[np.float64]) -> bool:
@@ -96,7 +86,7 @@ def _on_the_left(orbit: Orbit, point: NDArray[np.float64], time: np.float64) -> 
     Sentinel-1 looks to the right (ESA, Sentinel-1 SAR User Guide); an image's own tiles lie some
     500 km beside the track, so one point speaks for its tile.
     """
-    position, velocity, _ = orbit.state(time)
+    position, velocity, _ = orbit.state(np.asarray(time))
     return bool(np.dot(point - position, np.cross(velocity, position)) < 0)
 
 

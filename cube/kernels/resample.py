@@ -85,3 +85,14 @@ def inside_bounds(row, col, lines, samples):  # type: ignore[no-untyped-def]
                 low_row, high_row = min(low_row, y), max(high_row, y)
                 low_col, high_col = min(low_col, x), max(high_col, x)
     return low_row, high_row, low_col, high_col
+
+
+@njit(nogil=True, cache=True)
+def to_centres(at, count):  # type: ignore[no-untyped-def]
+    """Bring coordinates on the outer half of the outermost pixels to their centres, in place."""
+    flat = at.ravel()
+    for k in range(flat.size):
+        if -0.5 <= flat[k] < 0.0:
+            flat[k] = 0.0
+        elif count - 1.0 < flat[k] <= count - 0.5:
+            flat[k] = count - 1.0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.datadir import get_data_dir, get_user_data_dir  # type: ignore[attr-defined]
 
 from cube.errors import DemError
-from cube.kernels.resample import bilinear
+from cube.kernels.resample import bilinear, to_centres
 from cube.readers.raster import Raster, describe, read_window
 
 __all__ = ["DATUMS", "Dem", "open_dem"]
@@ -31,23 +34,27 @@ class Dem:
         One of `DATUMS`.
     geoid : str
         Undulation that turns its heights into ellipsoidal ones: ``none``, ``egm96`` (the shipped
-        15 arc-minute grid), or ``egm96 for egm2008`` where that grid stands in for EGM2008, from
-        which it differs by up to about a metre.
+        15 arc-minute grid), the name of another grid, or ``egm96 for egm2008`` where the shipped
+        grid stands in for EGM2008, from which it differs by up to about a metre.
+    grid : Raster or None
+        Grid of undulations in metres, where it is not the shipped one.
     """
 
     raster: Raster
     datum: str
     geoid: str
+    grid: Raster | None = None
 
     def covers(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> bool:
-        """Whether all points lie within the centres of its outermost pixels."""
+        """Whether all points lie within the outer edges of its outermost pixels."""
         row, col = self._pixel(lon, lat)
         height, width = self.raster.shape
+        edge = 0.5 + 1e-6  # rounding of a box that was cut along the same edges
         return bool(
-            (row >= 0).all()
-            and (col >= 0).all()
-            and (row <= height - 1).all()
-            and (col <= width - 1).all()
+            (row >= -edge).all()
+            and (col >= -edge).all()
+            and (row <= height - 1 + edge).all()
+            and (col <= width - 1 + edge).all()
         )
 
     def _pixel(
@@ -84,7 +91,9 @@ class Dem:
                 CRS.from_wkt(self.raster.crs_wkt), "EPSG:4326", always_xy=True
             )
             x, y = to_lonlat.transform(x, y)
-        return undulation(np.asarray(x), np.asarray(y))
+        if self.grid is None:
+            return undulation(np.asarray(x), np.asarray(y))
+        return _sampled(self.grid, np.asarray(x), np.asarray(y))
 
 
 def undulation(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -122,7 +131,32 @@ def _egm96() -> NDArray[np.float32]:
     return np.concatenate([metres, metres[:, :1]], axis=1)
 
 
-def open_dem(path: str, datum: str | None = None) -> Dem:
+def _sampled(
+    raster: Raster, lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Bilinear values of a geographic raster; NaN outside it."""
+    row, col = raster.pixel_of_map(lon, lat)
+    to_centres(row, raster.shape[0])
+    to_centres(col, raster.shape[1])
+    rows = slice(max(int(row.min()) - 1, 0), min(int(row.max()) + 3, raster.shape[0]))
+    cols = slice(max(int(col.min()) - 1, 0), min(int(col.max()) + 3, raster.shape[1]))
+    out = np.full(lon.shape, np.nan, "float32")
+    if rows.start < rows.stop and cols.start < cols.stop:
+        values = read_window(raster, rows, cols).astype("float32")
+        bilinear(values, (rows.start, cols.start), row, col, out)
+    return out
+
+
+def _proj_grid() -> str | None:
+    """PROJ's own EGM2008 grid, where the user has installed it (``projsync``)."""
+    for folder in (*get_data_dir().split(os.pathsep), get_user_data_dir()):
+        path = Path(folder) / "us_nga_egm08_25.tif"
+        if path.is_file():
+            return str(path)
+    return None
+
+
+def open_dem(path: str, datum: str | None = None, geoid: str | None = None) -> Dem:
     """Open a DEM.
 
     Parameters
@@ -131,6 +165,9 @@ def open_dem(path: str, datum: str | None = None) -> Dem:
         Single-band raster.
     datum : str, optional
         One of `DATUMS`; needed where the file's CRS does not say what heights refer to.
+    geoid : str, optional
+        Raster of geoid undulations in metres, in degrees on WGS 84, that belongs to the DEM's
+        datum. Without one, EGM2008 is taken from PROJ's data where it is installed.
 
     Raises
     ------
@@ -154,8 +191,16 @@ def open_dem(path: str, datum: str | None = None) -> Dem:
             f"{path}: does not say what its heights refer to; give --dem-datum"
             f" {'|'.join(DATUMS)} (Copernicus DEM: egm2008, SRTM: egm96)"
         )
-    geoid = {"ellipsoid": "none", "egm96": "egm96", "egm2008": "egm96 for egm2008"}[found]
-    return Dem(raster, found, geoid)
+    if geoid is not None and found == "ellipsoid":
+        raise DemError(f"{path}: heights above the ellipsoid need no --geoid; drop the flag")
+    chosen = geoid or (_proj_grid() if found == "egm2008" else None)
+    if chosen is not None:
+        grid = describe(chosen)[0]
+        if not grid.geographic:
+            raise DemError(f"{chosen}: a geoid grid must be in degrees; warp it to EPSG:4326")
+        return Dem(raster, found, Path(chosen).name, grid)
+    name = {"ellipsoid": "none", "egm96": "egm96", "egm2008": "egm96 for egm2008"}[found]
+    return Dem(raster, found, name)
 
 
 def _stated_datum(wkt: str, path: str) -> str | None:

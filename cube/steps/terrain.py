@@ -15,7 +15,7 @@ from cube.kernels.doppler import ConvergenceError
 from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.geocode import local_incidence, sight_lattice
 from cube.kernels.proxy import NODES, evaluate2, fit2, nodes
-from cube.kernels.resample import bilinear
+from cube.kernels.resample import bilinear, to_centres
 from cube.kernels.terrain import steeper
 from cube.readers.dem import Dem
 from cube.readers.raster import Raster, read_window
@@ -133,9 +133,11 @@ def heights(grid: GeoBox, rows: slice, cols: slice, dem: Dem) -> NDArray[np.floa
     Returns
     -------
     float32, shape (rows, cols)
-        Metres; NaN outside the DEM and in its voids.
+        Metres; NaN outside the DEM (its outermost half pixels are inside) and in its voids.
     """
     row, col = _raster_pixels(grid, dem.raster, rows, cols)
+    to_centres(row, dem.raster.shape[0])
+    to_centres(col, dem.raster.shape[1])
     out = np.full(row.shape, np.nan, "float32")
     values, origin = dem.window(_bounds(row, 1), _bounds(col, 1))
     bilinear(values, origin, row, col, out)

@@ -148,3 +148,17 @@ def test_a_dem_across_the_antimeridian_covers_both_sides(tmp_path):
     found, _ = dem.window(slice(0, 100), slice(0, 400))
     # a smooth surface: 5 m a degree at most, over a hundredth of a degree, and centimetres
     assert np.abs(np.diff(found, axis=1)).max() < 0.08
+
+
+def test_a_given_geoid_grid_replaces_the_shipped_one(data_dir):
+    """The EGM2008 cut of the same authors: what is left is their interpolation, not ours."""
+    folder = data_dir / "dem"
+    ours = open_dem(
+        str(folder / "los_angeles_dem_geoid.tif"), "egm2008", str(folder / "egm_08_los_angeles.tif")
+    )
+    assert ours.geoid == "egm_08_los_angeles.tif"
+    theirs = open_dem(str(folder / "los_angeles_dem_ellipsoid.tif"), "ellipsoid")
+    everything = slice(0, 361), slice(0, 361)
+    difference = ours.window(*everything)[0] - theirs.window(*everything)[0]
+    assert np.isfinite(difference).all()
+    assert np.abs(difference).max() <= 0.05
