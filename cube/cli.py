@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _SIGINT_STATUS = 130
-_INTERRUPTED = "interrupted; finished blocks are kept: run the same command again to go on"
 
 app = typer.Typer(
     help="Analysis-ready Sentinel-1 flood cubes: plan, build, look, verify.",
@@ -309,6 +310,19 @@ def _fail(line: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def _interrupted() -> NoReturn:
+    """Say so and leave at once.
+
+    Threads that are still at work are not waited for: half-written chunks do not count, and their
+    complaints about an interpreter that shuts down would bury the line.
+    """
+    with suppress(SystemExit):
+        _fail("interrupted; finished blocks are kept: run the same command again to go on")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def main() -> None:
     """Run the command line: exit 0 done, 1 a CubeError in one line, 2 bad usage."""
     verbose = any(word in ("-v", "--verbose") for word in sys.argv[1:2])
@@ -319,10 +333,10 @@ def main() -> None:
             raise
         _fail(str(error))
     except KeyboardInterrupt:
-        _fail(_INTERRUPTED)
+        _interrupted()
     except SystemExit as stop:
         if stop.code == _SIGINT_STATUS:  # how typer passes Ctrl-C on
-            _fail(_INTERRUPTED)
+            _interrupted()
         raise
     except OSError as error:
         if verbose:
