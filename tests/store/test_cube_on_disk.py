@@ -214,7 +214,7 @@ def test_the_store_holds_no_time_of_the_build(built):
 
 def test_the_plan_names_the_dem_without_its_place(built):
     dem = open_cube(built).attrs["floodcube"]["identity"]["dem"]
-    assert set(dem) == {"name", "sha256", "datum", "geoid"}
+    assert set(dem) == {"name", "sha256", "datum", "geoid", "geoid_grid"}
     assert dem["name"] == "dem.tif"
 
 
