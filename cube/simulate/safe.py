@@ -231,6 +231,8 @@ def _copy_without_pixels(real_safe: Path, out_dir: Path) -> Path:
         ignore=shutil.ignore_patterns("*.tiff"),
         copy_function=shutil.copyfile,  # originals may be read-only; the copy must not be
     )
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(folder.stat().st_mode | 0o700)
     return target
 
 
