@@ -226,6 +226,13 @@ def _table(folder: str | None, file: str) -> dict[str, dict[str, Any]]:
     return merged
 
 
+def _load(model: type[_Record], kind: str, name: str, folder: str | None) -> _Record:
+    known = _table(folder, f"{kind}s.toml")
+    if name not in known:
+        raise CatalogError(f"unknown {kind} {name!r}; {_near(name, list(known))}")
+    return _check(model, known[name], f"{kind}s.toml [{name}]")
+
+
 def load_endpoint(name: str, folder: str | None = None) -> Endpoint:
     """Endpoint by id.
 
@@ -234,10 +241,7 @@ def load_endpoint(name: str, folder: str | None = None) -> Endpoint:
     CatalogError
         Unknown id or malformed record.
     """
-    known = _table(folder, "endpoints.toml")
-    if name not in known:
-        raise CatalogError(f"unknown endpoint {name!r}; {_near(name, list(known))}")
-    return _check(Endpoint, known[name], f"endpoints.toml [{name}]")
+    return _load(Endpoint, "endpoint", name, folder)
 
 
 def load_preset(name: str, folder: str | None = None) -> Preset:
@@ -248,7 +252,4 @@ def load_preset(name: str, folder: str | None = None) -> Preset:
     CatalogError
         Unknown id or malformed record.
     """
-    known = _table(folder, "presets.toml")
-    if name not in known:
-        raise CatalogError(f"unknown preset {name!r}; {_near(name, list(known))}")
-    return _check(Preset, known[name], f"presets.toml [{name}]")
+    return _load(Preset, "preset", name, folder)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -111,6 +113,25 @@ def _request(options: dict[str, Any]) -> Request:
     return Request(**options)
 
 
+def _with_options_of(
+    other: Callable[..., None], without: tuple[str, ...]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, before its own options, those of another one: they are written down once."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        shared = inspect.signature(other, eval_str=True).parameters.values()
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [
+            *(one for one in shared if one.name not in without),
+            *(one for one in own if one.kind is not one.VAR_KEYWORD),
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return decorate
+
+
 @app.command()
 def build(
     event: Event = None,
@@ -154,35 +175,9 @@ def build(
 
 
 @app.command()
-def plan(
-    event: Event = None,
-    aoi: Aoi = None,
-    bbox: Bbox = None,
-    during: During = None,
-    before: Before = None,
-    source: Source = None,
-    product: Product = "grd",
-    preset: PresetName = "flood",
-    backscatter: Backscatter = None,
-    resolution: Resolution = None,
-    crs: Crs = None,
-    dem: DemFile = None,
-    dem_datum: DemDatum = None,
-    geoid: Geoid = None,
-    permanent_water: Permanent = None,
-    hand: Hand = None,
-    reference: Reference = "recent",
-    model: Model = None,
-    out: Out = None,
-    scheduler: Scheduler = "threads",
-    workers: Workers = None,
-    memory_limit: Memory = None,
-    scratch: Scratch = None,
-    catalog: CatalogDir = None,
-    as_json: Json = False,
-) -> None:
+@_with_options_of(build, without=("overwrite", "dry_run"))
+def plan(as_json: Json = False, **options: Any) -> None:
     """Print what a build would read, write and need, and stop."""
-    options = {key: value for key, value in locals().items() if key != "as_json"}
     found = _make_plan(_request(options))
     if as_json:
         _print_json(found.as_json())
