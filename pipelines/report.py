@@ -65,7 +65,11 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def verdict_lines(verdict: Verdict) -> list[str]:
     """Lines of ``cube verify``."""
-    label = "SIMULATED truth" if verdict.simulated else "truth"
+    label = "truth"
+    if verdict.simulated:
+        label = (
+            "SIMULATED truth (with flood under plants and between houses, hard to see in C band)"
+        )
     return [
         f"pass {verdict.time[:19]} against {label}, {verdict.pixels:,} pixels",
         *(
