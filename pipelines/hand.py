@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
 
 from cube.grid import lonlat_bounds
 from cube.readers.dem import Dem
@@ -19,6 +20,7 @@ from pipelines.runner import Progress
 __all__ = ["make_hand"]
 
 _MARGIN_DEGREES = 0.2
+_STRIP_CELLS = 1_000_000
 _MAX_CELLS = 8_000_000  # pyflwdir needs about 60 bytes and 2 microseconds a cell
 
 
@@ -57,14 +59,28 @@ def _part(resolved: Resolved) -> tuple[slice, slice]:
     )
 
 
+def _averaged(
+    dem: Dem, rows: slice, cols: slice, factor: int
+) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """Means of `factor` by `factor` cells, whole ones only, and the first (row, column).
+
+    Read in strips: a scene's DEM has 90 million cells, and a geoid takes 60 bytes for each.
+    """
+    strips, origins = [], []
+    step = max(_STRIP_CELLS // (cols.stop - cols.start) // factor, 1) * factor
+    for first in range(rows.start, rows.stop, step):
+        part, origin = dem.window(slice(first, min(first + step, rows.stop)), cols)
+        height, width = (size // factor for size in part.shape)
+        cells = part[: height * factor, : width * factor].reshape(height, factor, width, factor)
+        strips.append(cells.mean(axis=(1, 3)) if factor > 1 else part)
+        origins.append(origin)
+    return np.concatenate(strips), origins[0]
+
+
 def _write(dem: Dem, rows: slice, cols: slice, factor: int, target: Path) -> None:
-    values, (row0, col0) = dem.window(rows, cols)
+    values, (row0, col0) = _averaged(dem, rows, cols, factor)
     a, b, c, d, e, f = dem.raster.transform
     transform = Affine(a * factor, b, c + a * col0, d, e * factor, f + e * row0)
-    if factor > 1:
-        height, width = (size // factor * factor for size in values.shape)
-        blocks = values[:height, :width].reshape(height // factor, factor, width // factor, factor)
-        values = blocks.mean(axis=(1, 3))
     above = hand(values, transform, dem.raster.geographic)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_suffix(".partial.tif")

@@ -31,12 +31,13 @@ __all__ = ["PassRecord", "Plan", "identity_of", "make_plan", "plan_cube", "run_o
 
 _SCHEDULER = re.compile(r"^(threads|processes|((tcp|tls|wss?|ucx)://)?[^/\s]+:\d+)$")
 BLOCK = 2048
-BASE_BYTES = 420 * 2**20
-"""Resident size of a process with the libraries imported and the kernels loaded."""
-BYTES_PER_PIXEL = 85
-"""Peak per pixel of a compute block and thread: image coordinates (16), their transients (16),
-heights (4), output (8) and the window of radar samples as numbers and power (1.6 x 6), with what
-the chunk writer holds (16) and an allocator's slack of a fifth."""
+BASE_BYTES = 460 * 2**20
+"""Resident size of a process with the libraries imported, the kernels loaded, annotations and
+tables parsed and an allocator's slack."""
+BYTES_PER_PIXEL = 57
+"""Peak per pixel of a compute block and thread, by the stage that needs most: flood classes, which
+hold VV and VH of a pass and of its reference and the water model's means of both. The median of
+ten passes takes 54, image coordinates with their window of radar samples 38."""
 
 
 @dataclass(frozen=True)

@@ -286,9 +286,13 @@ def permanent(probabilities: NDArray[np.floating]) -> UInt8:
     array([[  1, 255]], dtype=uint8)
     """
     chance = _stack(probabilities, "float32", "probabilities")
-    valid = (~np.isnan(chance)).sum(axis=0)
-    water = (chance > 0.5).sum(axis=0)
-    return np.where(valid < 3, NO_DATA, 3 * water >= 2 * valid).astype(np.uint8)
+    return by_votes((~np.isnan(chance)).sum(axis=0), (chance > 0.5).sum(axis=0))
+
+
+def by_votes(valid: NDArray[np.integer], water: NDArray[np.integer]) -> UInt8:
+    """`permanent` from the numbers of valid passes and of those with water, shape (y, x)."""
+    wet = 3 * water.astype("int32") >= 2 * valid.astype("int32")
+    return np.where(valid < 3, NO_DATA, wet).astype(np.uint8)
 
 
 def extent(flood: NDArray[np.integer]) -> UInt8:

@@ -6,7 +6,9 @@ the caller gives: one task per block.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -123,13 +125,24 @@ def flood_classes(source: FloodSource, shape: tuple[int, int], block: int) -> da
     return pull_blocks(_flood_block, shape, block, 2, "flood", source=source)
 
 
+def _stack(layers: Iterator[NDArray[Any]], count: int) -> NDArray[Any]:
+    """Layers of one shape and type as one array, in memory only once."""
+    first = next(layers)
+    out = np.empty((count, *first.shape), first.dtype)
+    out[0] = first
+    del first
+    for place, layer in zip(out[1:], layers, strict=True):
+        place[:] = layer
+    return out
+
+
 def _reference_block(
     rows: slice, cols: slice, polarisations: tuple[tuple[WindowReader, ...], ...]
 ) -> Float32:
     inner = Window(rows.start, cols.start, rows.stop, cols.stop)
     return np.stack(
         [
-            kernel.reference(np.stack([layer.read(inner) for layer in layers]))
+            kernel.reference(_stack((layer.read(inner) for layer in layers), len(layers)))
             for layers in polarisations
         ]
     )
@@ -163,8 +176,13 @@ def reference(
 
 def _permanent_block(rows: slice, cols: slice, passes: tuple[WaterSource, ...]) -> Float32:
     wide = _wide(rows, cols)
-    chances = np.stack([one.probability(wide) for one in passes])
-    return kernel.permanent(chances).astype("float32")[None]
+    shape = rows.stop - rows.start, cols.stop - cols.start
+    valid, water = np.zeros(shape, "uint16"), np.zeros(shape, "uint16")
+    for one in passes:  # counted one by one: only one probability is in memory
+        chance = one.probability(wide)
+        valid += ~np.isnan(chance)
+        water += chance > 0.5
+    return kernel.by_votes(valid, water).astype("float32")[None]
 
 
 def permanent_water(
@@ -184,7 +202,7 @@ def _summary_block(
     rows: slice, cols: slice, passes: tuple[WindowReader, ...], days: tuple[float, ...]
 ) -> Float32:
     inner = Window(rows.start, cols.start, rows.stop, cols.stop)
-    classes = np.stack([one.read(inner) for one in passes])
+    classes = _stack((one.read(inner) for one in passes), len(passes))
     return np.stack(
         [
             kernel.extent(classes).astype("float32"),
