@@ -21,7 +21,7 @@ __all__ = ["make_hand"]
 
 _MARGIN_DEGREES = 0.2
 _STRIP_CELLS = 1_000_000
-_MAX_CELLS = 8_000_000  # pyflwdir needs about 60 bytes and 2 microseconds a cell
+_MAX_CELLS = 5_000_000  # pyflwdir needs about 60 bytes and 2 microseconds a cell
 
 
 def make_hand(resolved: Resolved, progress: Progress) -> Path:

@@ -132,7 +132,7 @@ class Stages:
         polarisations = self._plan.polarisations
         source = PassSource(
             self._resolved.grid,
-            self._resolved.dem,
+            StoredLayer(self._path, "dem"),  # sampled once, by the first stage
             self._files(index),
             self._resolved.backscatter,
         )

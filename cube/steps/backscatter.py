@@ -18,7 +18,7 @@ from cube.kernels.radiometry import FLOOR
 from cube.kernels.resample import bilinear, raise_to_floor
 from cube.readers.dem import Dem
 from cube.readers.scene import Files, open_annotation, open_calibrated
-from cube.readers.window import Window
+from cube.readers.window import Window, WindowReader
 from cube.steps.terrain import heights, node_lonlat
 
 __all__ = ["PassSource", "backscatter"]
@@ -31,7 +31,8 @@ class PassSource:
     Attributes
     ----------
     grid : GeoBox
-    dem : Dem
+    dem : Dem or WindowReader
+        Heights are sampled from a DEM, or read where they are on the grid already.
     slices : tuple of tuple of Files
         Slices in order of time, each with the files of every polarisation in the order asked.
     backscatter : str
@@ -39,7 +40,7 @@ class PassSource:
     """
 
     grid: GeoBox
-    dem: Dem
+    dem: Dem | WindowReader
     slices: tuple[tuple[Files, ...], ...]
     backscatter: str
 
@@ -72,7 +73,10 @@ def _image_coordinates(
 
 
 def _block(rows: slice, cols: slice, source: PassSource) -> NDArray[np.float32]:
-    surface = heights(source.grid, rows, cols, source.dem)
+    if isinstance(source.dem, Dem):
+        surface = heights(source.grid, rows, cols, source.dem)
+    else:
+        surface = source.dem.read(Window(rows.start, cols.start, rows.stop, cols.stop))
     out = np.full((len(source.slices[0]), *surface.shape), np.nan, "float32")
     for files in source.slices:
         line, sample = _image_coordinates(source, files[0], rows, cols, surface)
