@@ -90,12 +90,12 @@ class _Count(Callback):
 
 
 def task_graph(arrays: Sequence[Any]) -> tuple[dict[Any, Any], list[Any]]:
-    """Optimised tasks of lazy one-block arrays, and the key of each array."""
+    """Tasks of lazy blocks, without those that none of them needs, and the key of each block."""
     optimised = optimize(*arrays)
     graph: dict[Any, Any] = {}
-    for array in optimised:
-        graph.update(array.__dask_graph__())
-    return graph, [key for array in optimised for key in flatten(array.__dask_keys__())]
+    for block in optimised:
+        graph.update(block.__dask_graph__())
+    return graph, [key for block in optimised for key in flatten(block.__dask_keys__())]
 
 
 class Runner:

@@ -160,7 +160,7 @@ def write_blocks(
     targets: Sequence[Target],
     journal: Journal,
     statistics: Mapping[str, tuple[int, Statistic]] | None = None,
-) -> list[da.Array]:
+) -> list[Any]:
     """Lazy writes of the blocks of a stack that are not on disk yet.
 
     Parameters
@@ -177,9 +177,9 @@ def write_blocks(
 
     Returns
     -------
-    list of dask arrays
-        One per missing block; computing it writes the block. The chain from kernel to disk
-        fuses into one task.
+    list of dask Delayed
+        One per missing block; computing it writes the block. The chain from kernel to disk is one
+        task.
     """
     written = da.map_blocks(
         _write,
@@ -193,7 +193,8 @@ def write_blocks(
         meta=np.empty((0, 0, 0), bool),
     )
     missing = np.argwhere(~journal.done())
-    return [written.blocks[0, int(y), int(x)] for y, x in missing]
+    blocks = written.to_delayed()[0]  # the chain of a block is one task there
+    return [blocks[int(y), int(x)] for y, x in missing]
 
 
 def set_flag(path: Path, name: str, index: int, value: bool = True) -> None:

@@ -136,7 +136,7 @@ def run(scene: Path, box: tuple[float, ...], folder: Path) -> Run:
         resident=used.ru_maxrss * 1024,
         foretold=plan["run"]["peak_memory_per_worker"],
         mpix=float(np.prod(plan["identity"]["shape"])) / 1e6,
-        tasks_per_block=max(int(tasks) / int(blocks) for tasks, blocks in counts),
+        tasks_per_block=sum(int(tasks) / int(blocks) for tasks, blocks in counts),
     )
 
 

@@ -173,10 +173,10 @@ def writes(case: Case, graph: Graph) -> list[da.Array]:
 
 
 @EVERY
-def test_a_block_costs_two_tasks_at_most(case, graph):
+def test_a_block_costs_one_task(case, graph):
     tasks, keys = task_graph(writes(case, graph))
     assert len(keys) == BLOCKS
-    assert len(tasks) <= 2 * BLOCKS
+    assert len(tasks) == BLOCKS
 
 
 @EVERY
