@@ -152,8 +152,8 @@ def test_part_of_a_scene(scene, tmp_path, benchmark):
     found.note(benchmark)
     met(found)
     # 9 CPU s to import, load kernels, parse the annotation and plan, whatever the size, are 0.6 s
-    # a million pixels here; 0.3 s are the pixels' own
-    assert found.cpu_s / found.mpix <= 1.0
+    # a million pixels here; 0.3 s are the pixels' own. Twice that would be a kernel gone wrong
+    assert found.cpu_s / found.mpix <= 2.0
 
 
 @pytest.mark.slow
