@@ -37,8 +37,9 @@ tables parsed and an allocator's slack."""
 BYTES_PER_PIXEL = 80
 """Peak per pixel of a compute block and thread, by the stage that needs most: flood classes, which
 hold VV and VH of a pass and of its reference and the water model's means of both (60), with what
-the allocator keeps of earlier blocks (12) and a tenth to spare. The median of ten passes takes 54, image coordinates
-with their window of radar samples 38. Measured on a whole scene; a small area stays a third below.
+the allocator keeps of earlier blocks (12) and a tenth to spare. The median of ten passes takes 54,
+image coordinates with their window of radar samples 38. Measured on a whole scene; a small area
+stays a third below.
 """
 
 
