@@ -35,10 +35,9 @@ app.add_typer(events_app, name="events")
 
 @app.callback()
 def _common(
-    context: typer.Context,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")] = False,
 ) -> None:
-    context.obj = {"verbose": verbose}
+    del verbose  # `main` has read it: it must know before any command fails
 
 
 def _pair(value: str | None) -> tuple[float, float] | None:

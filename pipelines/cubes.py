@@ -16,10 +16,9 @@ from cube.steps.area import class_areas
 from cube.store.layers import StoredLayer
 from cube.store.opening import open_cube
 from cube.store.template import read_plan
+from pipelines.plan import BLOCK
 
 __all__ = ["flooded_km2", "grid_of", "info"]
-
-_BLOCK = 2048
 
 
 def grid_of(ds: xr.Dataset) -> GeoBox:
@@ -48,7 +47,7 @@ def flooded_km2(path: str | Path, ds: xr.Dataset) -> dict[str, dict[str, float]]
     }
     if "flood_extent" in ds:
         layers["extent"] = StoredLayer(str(path), "flood_extent")
-    lazy = [class_areas(layer, grid, values, _BLOCK) for layer in layers.values()]
+    lazy = [class_areas(layer, grid, values, BLOCK) for layer in layers.values()]
     sums = compute(*lazy, scheduler="threads")
     names = ("dry", "permanent", "flood", "unknown")
     return {

@@ -338,7 +338,7 @@ def peak_memory(block: int, threads: int, spacing: float) -> int:
 def _block(grid: GeoBox, threads: int, limit: int) -> tuple[int, int]:
     spacing = max(abs(grid.affine.a), abs(grid.affine.e)) if not crs_of(grid).geographic else 10.0
     needed = -(-max(grid.shape) // CHUNK) * CHUNK
-    for size in (2048, 1536, 1024, 512):
+    for size in (BLOCK, 1536, 1024, CHUNK):
         block = min(size, needed)
         peak = peak_memory(block, threads, spacing)
         if peak <= limit:

@@ -18,8 +18,6 @@ from cube.errors import PlanError
 
 __all__ = ["Progress", "Runner", "task_graph"]
 
-Say = Callable[[str], None]
-
 
 class Progress:
     """Progress by stage and block: a live bar on a terminal, plain lines elsewhere."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +89,8 @@ def statistics_variables(polarisations: tuple[str, ...]) -> list[tuple[Variable,
             "statistics",
         )
         found.append((variable, bins))
-        found.append(
-            (
-                Variable(
-                    "reference_histogram",
-                    ("track", *variable.dims[1:]),
-                    variable.dtype,
-                    0,
-                    variable.attrs,
-                    variable.group,
-                ),
-                bins,
-            )
-        )
+        of_track = replace(variable, name="reference_histogram", dims=("track", *variable.dims[1:]))
+        found.append((of_track, bins))
     return found
 
 
@@ -202,18 +192,14 @@ def _write(
         elif variable.name in ("x", "y"):
             attrs |= _axis(grid, variable.name)
         shape = tuple(sizes[dim] for dim in variable.dims)
-        array = create_array(
-            group,
-            Variable(variable.name, variable.dims, variable.dtype, variable.fill, attrs),
-            shape,
-            _chunks(variable, sizes),
-        )
+        placed = replace(variable, attrs=attrs)
+        array = create_array(group, placed, shape, _chunks(variable, sizes))
         if variable.name in values:
             array[...] = values[variable.name]
     for variable in variables:
         attrs = {**variable.attrs, "grid_mapping": "spatial_ref"}
         shape = tuple(sizes[dim] for dim in variable.dims)
-        placed = Variable(variable.name, variable.dims, variable.dtype, variable.fill, attrs)
+        placed = replace(variable, attrs=attrs)
         create_array(group, placed, shape, _chunks(variable, sizes))
     tiles = (-(-height // CHUNK), -(-width // CHUNK))
     for variable, trailing in statistics_variables(polarisations):
