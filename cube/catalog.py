@@ -25,6 +25,7 @@ __all__ = [
     "Endpoint",
     "Event",
     "Preset",
+    "Storage",
     "events",
     "load_endpoint",
     "load_event",
@@ -102,8 +103,21 @@ class Event(_Frozen):
         raise CatalogError(f"event {self.id} has no AOI {name!r}; it has {known}")
 
 
+class Storage(_Frozen):
+    """How objects of an ``s3://`` store are asked for."""
+
+    endpoint: str | None = Field(None, description="address; without one, Amazon's")
+    region: str | None = None
+    requester_pays: bool = False
+    anonymous: bool = False
+
+
 class Endpoint(_Frozen):
-    """A place where scenes are found."""
+    """A place where scenes, and perhaps a DEM and permanent water, are found.
+
+    ``collections`` and ``assets`` are named by what they hold: ``grd``, ``rtc``, ``dem``,
+    ``permanent_water``.
+    """
 
     id: str
     title: str
@@ -111,7 +125,11 @@ class Endpoint(_Frozen):
     url: str | None = None
     trust: Literal["local", "public"]
     signing: Literal["planetary-computer"] | None = None
+    storage: Storage = Storage()
+    credentials: tuple[str, ...] = Field((), description="environment variables that files need")
+    delivers: Literal["files", "archives"] = "files"
     collections: dict[str, str]
+    assets: dict[str, str] = {}
     dem_datum: Literal["egm2008", "egm96", "ellipsoid"] | None = None
     sources: tuple[str, ...] = Field(min_length=1)
 
