@@ -106,7 +106,7 @@ class Event(_Frozen):
 class Storage(_Frozen):
     """How objects of an ``s3://`` store are asked for."""
 
-    endpoint: str | None = Field(None, description="address; without one, Amazon's")
+    endpoint: str | None = Field(default=None, description="address; without one, Amazon's")
     region: str | None = None
     requester_pays: bool = False
     anonymous: bool = False
@@ -126,7 +126,7 @@ class Endpoint(_Frozen):
     trust: Literal["local", "public"]
     signing: Literal["planetary-computer"] | None = None
     storage: Storage = Storage()
-    credentials: tuple[str, ...] = Field((), description="environment variables that files need")
+    credentials: tuple[str, ...] = Field(default=(), description="environment variables")
     delivers: Literal["files", "archives"] = "files"
     collections: dict[str, str]
     assets: dict[str, str] = {}
