@@ -10,20 +10,20 @@ import difflib
 import importlib.resources
 import os
 import tomllib
-from datetime import date
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cube.errors import CatalogError, PlanError
-from cube.grid import check_bbox
+from cube.errors import CatalogError
+from cube.events import Aoi, Event, KuroSiwo
 
 __all__ = [
     "Aoi",
     "Endpoint",
     "Event",
+    "KuroSiwo",
     "Preset",
     "Storage",
     "events",
@@ -32,75 +32,12 @@ __all__ = [
     "load_preset",
 ]
 
-Dates = tuple[date, date]
 _Record = TypeVar("_Record", bound=BaseModel)
+_CUTOFF = 0.4
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Aoi(_Frozen):
-    """A named area of an event."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    title: str = ""
-    bbox: tuple[float, float, float, float] = Field(description="west, south, east, north; degrees")
-    source: str = ""
-
-    @field_validator("bbox")
-    @classmethod
-    def _check(cls, value: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        try:
-            return check_bbox(value)
-        except PlanError as error:
-            raise ValueError(str(error)) from error
-
-
-class Event(_Frozen):
-    """One flood, as written in ``events/<id>.toml``.
-
-    ``before`` gives the reference, ``during`` the flood, ``after`` (optional) its recession;
-    dates are UTC days, both inclusive. Paths are relative to the file.
-    """
-
-    id: str = Field(pattern=r"^[a-z0-9]+$")
-    title: str
-    country: str = ""
-    simulated: bool = False
-    before: Dates | None = None
-    during: Dates
-    after: Dates | None = None
-    aois: tuple[Aoi, ...] = Field(min_length=1)
-    tracks: tuple[int, ...] = ()
-    references: dict[str, Dates] = {}
-    source: str | None = None
-    dem: str | None = None
-    dem_datum: Literal["egm2008", "egm96", "ellipsoid"] | None = None
-    permanent_water: str | None = None
-    hand: str | None = None
-    sources: tuple[str, ...] = Field(min_length=1)
-    notes: str = ""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Event:
-        for name in ("before", "during", "after"):
-            dates = getattr(self, name)
-            if dates is not None and dates[0] > dates[1]:
-                raise ValueError(f"{name} ends before it begins: {dates[0]} > {dates[1]}")
-        if self.before is not None and self.before[1] >= self.during[0]:
-            raise ValueError(f"before ends on {self.before[1]}, during begins {self.during[0]}")
-        return self
-
-    def aoi(self, name: str | None) -> Aoi:
-        """Return an area by name; the first without one."""
-        if name is None:
-            return self.aois[0]
-        for aoi in self.aois:
-            if aoi.name == name:
-                return aoi
-        known = ", ".join(aoi.name for aoi in self.aois)
-        raise CatalogError(f"event {self.id} has no AOI {name!r}; it has {known}")
 
 
 class Storage(_Frozen):
@@ -186,7 +123,7 @@ def _check(model: type[_Record], values: dict[str, Any], where: object) -> _Reco
 
 
 def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=_CUTOFF)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
 
 
@@ -228,8 +165,18 @@ def load_event(name: str, folder: str | None = None) -> Event:
         return event.model_copy(update=local)
     known = events(folder)
     if name not in known:
-        raise CatalogError(f"unknown event {name!r}; {_near(name, list(known))}")
+        raise CatalogError(f"unknown event {name!r}; {_near_events(name, known)}")
     return known[name]
+
+
+def _near_events(name: str, known: dict[str, Event]) -> str:
+    """Near ids; without any all but those of Kuro Siwo, which are many."""
+    if difflib.get_close_matches(name, known, cutoff=_CUTOFF):
+        return _near(name, list(known))
+    own = [key for key, event in known.items() if event.kurosiwo is None]
+    rest = len(known) - len(own)
+    more = f" and {rest} of Kuro Siwo, see cube events list" if rest else ""
+    return f"{_near(name, own)}{more}"
 
 
 def _table(folder: str | None, file: str) -> dict[str, dict[str, Any]]:

@@ -323,7 +323,7 @@ def _other_areas(request: Request, resolved: Resolved) -> dict[str, list[int]]:
             shape_of(target_grid(aoi.bbox, request.crs or resolved.preset.crs, resolution))
         )
         for aoi in resolved.event.aois
-        if aoi.bbox != resolved.bbox
+        if aoi.bbox is not None and aoi.bbox != resolved.bbox
     }
 
 

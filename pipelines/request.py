@@ -255,7 +255,7 @@ def _bbox(request: Request, event: Event | None) -> BBox:
     if request.bbox is not None:
         return check_bbox(request.bbox)
     assert event is not None  # one of both is given: `_event` saw to it
-    return event.aoi(request.aoi).bbox
+    return event.box(request.aoi)
 
 
 def _windows(request: Request, event: Event | None) -> Windows:
