@@ -269,8 +269,10 @@ def events_list(catalog: CatalogDir = None, as_json: Json = False) -> None:
     if as_json:
         _print_json({key: event.model_dump(mode="json") for key, event in found.items()})
         return
-    for key, event in found.items():
-        typer.echo(f"{key:16} {event.during[0]} to {event.during[1]}  {event.title}")
+    from pipelines.event_report import event_list_lines
+
+    for line in event_list_lines(found.values()):
+        typer.echo(line)
 
 
 @events_app.command("show")
@@ -281,7 +283,7 @@ def events_show(
 ) -> None:
     """Show one event with the sources of its numbers."""
     from cube.catalog import load_event
-    from pipelines.report import event_lines
+    from pipelines.event_report import event_lines
 
     found = load_event(event, catalog)
     if as_json:
@@ -292,11 +294,39 @@ def events_show(
 
 
 @events_app.command("check")
-def events_check(catalog: CatalogDir = None) -> None:
-    """Check every event file of the catalog."""
-    from cube.catalog import events
+def events_check(catalog: CatalogDir = None, as_json: Json = False) -> None:
+    """Check every event file; list what is not verified, and what other data sets hold too."""
+    from pipelines.event_report import check_lines
+    from pipelines.events import check_events
 
-    typer.echo(f"{len(events(catalog))} events are well-formed")
+    found = check_events(catalog)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        for line in check_lines(found):
+            typer.echo(line)
+
+
+@events_app.command("import")
+def events_import(
+    catalogue: Annotated[
+        Path, typer.Option(help="Kuro Siwo's catalogue.gpkg, or a folder of them.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Catalog folder to write; $CUBE_CATALOG by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fill the areas of Kuro Siwo's events in from its catalogue."""
+    from pipelines.event_report import import_lines
+    from pipelines.events import import_catalogue
+
+    found = import_catalogue(catalogue, out)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        for line in import_lines(found):
+            typer.echo(line)
 
 
 def _fail(line: str) -> NoReturn:

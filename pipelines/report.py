@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cube.catalog import Event
 from cube.errors import SourceError
 from cube.store.opening import open_cube
 from pipelines.cubes import flooded_km2
 from pipelines.plan import Plan
 from pipelines.verify import Verdict, verify
 
-__all__ = ["closing_lines", "event_lines", "info_lines", "plan_lines", "verdict_lines"]
+__all__ = ["closing_lines", "info_lines", "plan_lines", "verdict_lines"]
 
 
 def _bytes(count: float) -> str:
@@ -128,25 +127,3 @@ def info_lines(found: dict[str, Any]) -> list[str]:
     if found["extent_km2"]:
         lines.append(f"flooded at least once: {found['extent_km2']['flood']:.2f} km2")
     return lines
-
-
-def event_lines(event: Event) -> list[str]:
-    """Lines of ``cube events show``."""
-
-    def days(window: Any) -> str:
-        return "not given" if window is None else f"{window[0]} to {window[1]}"
-
-    lines = [
-        f"{event.id}: {event.title}" + (" (simulated)" if event.simulated else ""),
-        f"before  {days(event.before)}",
-        f"during  {days(event.during)}",
-        f"after   {days(event.after)}",
-    ]
-    if event.tracks:
-        lines.append(f"relative orbits {', '.join(map(str, event.tracks))}")
-    for aoi in event.aois:
-        box = ",".join(f"{value:g}" for value in aoi.bbox)
-        lines.append(f"aoi {aoi.name}: {box}  {aoi.title} [{aoi.source}]")
-    lines += [f"reference {name}: {days(window)}" for name, window in event.references.items()]
-    lines += [f"source: {source}" for source in event.sources]
-    return [*lines, event.notes] if event.notes else lines
