@@ -193,7 +193,7 @@ def test_the_images_of_the_data_set_lie_in_the_windows(of_kurosiwo):
             assert record.before == record.after == ()
             continue
         assert all(event.during[0] <= day <= event.during[1] for day in record.after), event.id
-        assert event.references["kurosiwo"] == (record.before[0], record.before[-1]), event.id
+        assert event.references["kurosiwo-images"] == (record.before[0], record.before[-1]), event.id
         assert record.before[-1] < event.during[0], event.id
 
 
@@ -360,7 +360,7 @@ def test_show_prints_all_with_sources(cube_command):
         "centre lat 41.7475, lon -1.0527 [MMFlood",
         "aoi aoi01: -1.379165,41.751545,-1.098896,41.925574 (not verified)  Zaragoza, Arid,"
         " 10 x 14 patches [outline in Kuro Siwo's SLC data, third party]",
-        "reference kurosiwo: 2014-10-17 to 2014-11-11",
+        "reference kurosiwo-images: 2014-10-17 to 2014-11-11",
         "also in MMFlood (train)",
         "source: split: configs/train/data_config.json",
     ):
