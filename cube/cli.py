@@ -74,24 +74,35 @@ Before = Annotated[str | None, typer.Option(help="Days before the flood, A/B.")]
 Source = Annotated[
     str | None, typer.Option(help="Folder of products or catalog, STAC API URL, or endpoint id.")
 ]
-Product = Annotated[str, typer.Option(help="Product type; grd.")]
-PresetName = Annotated[str, typer.Option("--preset", help="Recipe from catalogs/presets.toml.")]
-Backscatter = Annotated[str | None, typer.Option(help="gamma0, sigma0 or beta0.")]
+Collection = Annotated[
+    str | None, typer.Option(help="STAC collection; that of the endpoint by default.")
+]
+Product = Annotated[str, typer.Option(help="grd (radar geometry) or rtc (terrain-corrected).")]
+PresetName = Annotated[
+    str | None, typer.Option("--preset", help="Recipe of presets.toml; the product's by default.")
+]
+Engine = Annotated[str, typer.Option(help="What reads rtc products: stackstac or odc-stac.")]
+Backscatter = Annotated[str | None, typer.Option(help="gamma0, sigma0 or beta0; rtc has its own.")]
 Resolution = Annotated[str | None, typer.Option(help="Metres, or Y,X in units of the CRS.")]
 Crs = Annotated[str | None, typer.Option(help="utm or EPSG:N.")]
-DemFile = Annotated[str | None, typer.Option("--dem", help="DEM file.")]
+DemFile = Annotated[
+    str | None, typer.Option("--dem", help="DEM: file or endpoint id; the source's by default.")
+]
 Geoid = Annotated[
     str | None, typer.Option(help="Raster of geoid undulations for the DEM; EGM96 is shipped.")
 ]
 DemDatum = Annotated[str | None, typer.Option(help="egm2008, egm96 or ellipsoid.")]
 Permanent = Annotated[
-    str | None, typer.Option("--permanent-water", help="Raster of 0/1/255, or none.")
+    str | None, typer.Option("--permanent-water", help="Raster of 0/1/255, endpoint id, or none.")
 ]
 Hand = Annotated[
     str | None,
     typer.Option(help="Height above nearest drainage: file, or none; else from the DEM."),
 ]
-Reference = Annotated[str, typer.Option(help="recent, a named window of the event, or days A/B.")]
+Reference = Annotated[
+    str,
+    typer.Option(help="recent (10 passes), kurosiwo (2), a window of the event, or days A/B."),
+]
 Model = Annotated[str | None, typer.Option(help="Water model: bayes or none.")]
 Out = Annotated[str | None, typer.Option(help="Cube to write; EVENT.zarr by default.")]
 Scheduler = Annotated[str, typer.Option(help="threads, processes, or HOST:PORT of a cluster.")]
@@ -139,8 +150,10 @@ def build(
     during: During = None,
     before: Before = None,
     source: Source = None,
+    collection: Collection = None,
     product: Product = "grd",
-    preset: PresetName = "flood",
+    preset: PresetName = None,
+    engine: Engine = "stackstac",
     backscatter: Backscatter = None,
     resolution: Resolution = None,
     crs: Crs = None,
@@ -253,11 +266,15 @@ def simulate(
     folder: Annotated[Path, typer.Argument(help="New folder.")],
     seed: Annotated[int, typer.Option(help="Same seed, same pixels.")] = 0,
     small: Annotated[bool, typer.Option("--small", help="5 x 4 km and four passes.")] = False,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="demo (if none is given), small, or indus: 36 x 27 km, eight passes."),
+    ] = None,
 ) -> None:
     """Simulate a flood: products in SAFE format, STAC catalog, DEM and truth."""
     from pipelines.simulate import simulate as run
 
-    typer.echo(str(run(folder, seed=seed, small=small)))
+    typer.echo(str(run(folder, seed=seed, small=small, scenario=scenario)))
 
 
 @events_app.command("list")

@@ -6,7 +6,8 @@
     ├── CatalogError     an event, preset, endpoint or its file is unknown or malformed
     ├── SearchError      a STAC search failed or found nothing that can be used
     ├── SourceError      an input file is missing, truncated, hostile or of another kind
-    │   └── DemError     a DEM does not cover the area or does not state its vertical datum
+    │   ├── DemError     a DEM does not cover the area or does not state its vertical datum
+    │   └── TrustError   an untrusted endpoint leads into this machine or network
     ├── PlanError        the request cannot be planned as asked
     └── StoreError       the cube on disk is of another plan, locked, full or damaged
 
@@ -23,6 +24,7 @@ __all__ = [
     "SearchError",
     "SourceError",
     "StoreError",
+    "TrustError",
 ]
 
 
@@ -44,6 +46,10 @@ class SourceError(CubeError):
 
 class DemError(SourceError):
     """A DEM does not cover the area, or does not say what its heights refer to."""
+
+
+class TrustError(SourceError):
+    """An endpoint that is not trusted leads into this machine or network."""
 
 
 class PlanError(CubeError):

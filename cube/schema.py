@@ -42,7 +42,7 @@ __all__ = [
     "cube_variables",
 ]
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 CHUNK = 512
 """Edge of a stored chunk in pixels; compute blocks are whole multiples of it."""
 TIME_CHUNK = 1024
@@ -94,7 +94,12 @@ class Variable:
 _PLANE = ("y", "x")
 _TRACK = ("track", "y", "x")
 _PASS = ("time", "y", "x")
-_LONG = {"gamma0": "gamma nought", "sigma0": "sigma nought", "beta0": "beta nought"}
+_LONG = {
+    "gamma0_rtc": "terrain-corrected gamma nought",
+    "gamma0": "gamma nought",
+    "sigma0": "sigma nought",
+    "beta0": "beta nought",
+}
 _CLASSES = {
     "flag_values": [FloodClass.DRY, FloodClass.PERMANENT, FloodClass.FLOOD, FloodClass.UNKNOWN],
     "flag_meanings": "dry permanent_water flood no_data",
@@ -177,9 +182,10 @@ def cube_variables(
     polarisations : tuple of str
         Lower case.
     backscatter : str
-        ``gamma0``, ``sigma0`` or ``beta0``.
+        ``gamma0_rtc``, ``gamma0``, ``sigma0`` or ``beta0``.
     layers : frozenset of str
-        What the plan promises beside backscatter: ``reference``, ``water`` (probability),
+        What the plan promises beside backscatter: ``incidence_angle``, ``reference``, ``water``
+        (probability),
         ``flood`` (classes and their summary), ``hand``, ``permanent_water``.
     """
     nan = float("nan")
@@ -192,15 +198,11 @@ def cube_variables(
             nan,
             {"standard_name": "height_above_reference_ellipsoid", "units": "m"},
         ),
-        Variable(
-            "incidence_angle",
-            _TRACK,
-            "float32",
-            nan,
-            {"long_name": "local incidence angle", "units": "degree"},
-        ),
         Variable("mask", _TRACK, "uint8", 0, {"long_name": "geometric exclusions", **_MASK}),
     ]
+    if "incidence_angle" in layers:
+        angle = {"long_name": "local incidence angle", "units": "degree"}
+        found.append(Variable("incidence_angle", _TRACK, "float32", nan, angle))
     for name in polarisations:
         attrs = {"units": "1", "backscatter": backscatter, "polarisation": name.upper()}
         found.append(

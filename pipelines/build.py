@@ -6,21 +6,24 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
 
-from cube.errors import SourceError, StoreError
+from cube.errors import StoreError
+from cube.readers.dem import open_dem
 from cube.readers.passes import Pass
+from cube.readers.projected import check_projected
 from cube.readers.raster import describe
 from cube.readers.safe import extract
-from cube.readers.scene import Scene, open_annotation, open_calibrated
+from cube.readers.scene import Scene, open_calibrated
 from cube.readers.stac import Source
+from cube.readers.tiled import Tile
 from cube.schema import Role, cube_variables
 from cube.store.lock import BuildLock
 from cube.store.template import create, read_plan, remove
 from cube.store.write import close_journals, has_summary, remove_partial, stored_array
 from pipelines.hand import make_hand
+from pipelines.layers import Maps, Tiled, gathered
 from pipelines.plan import PassRecord, Plan, identity_of, plan_cube, run_of
 from pipelines.request import Request, Resolved, open_source, resolve
 from pipelines.runner import Progress, Runner
@@ -99,8 +102,9 @@ def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
     """Everything up to the last block, under the lock."""
     stored = _stored(request, resolved)
     source = open_source(resolved, request)
+    tiles: dict[str, tuple[Tile, ...]] = {}
     if stored is None:
-        plan, passes = plan_cube(request, resolved, source)
+        plan, passes, tiles = plan_cube(request, resolved, source)
     else:
         plan = Plan.from_stored(stored)
         passes = _fetch(plan, source)
@@ -108,10 +112,7 @@ def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
     for note in plan.notes:
         progress.say(f"note: {note}")
     passes = _ready(passes, plan, resolved, progress)
-    hand = make_hand(resolved, progress) if "hand" in plan.layers else None
-    for layer in (hand, resolved.permanent_water):
-        if layer is not None:
-            describe(str(layer))  # readable, before anything is written
+    maps = _maps(resolved, plan, tiles, progress)
     if stored is None:
         if request.overwrite:
             remove(resolved.out)
@@ -119,22 +120,43 @@ def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
     else:
         remove_partial(resolved.out)
         progress.say(f"resuming {resolved.out}")
-    _stages(resolved, plan, passes, hand, progress)
+    _stages(resolved, plan, passes, maps, progress)
     return plan
+
+
+def _maps(
+    resolved: Resolved, plan: Plan, tiles: dict[str, tuple[Tile, ...]], progress: Progress
+) -> Maps:
+    """Maps of the cube on this disk, readable, before anything is written."""
+
+    def on_disk(layer: Tiled) -> str:
+        ids, known = plan.tiles[layer.layer], tiles.get(layer.layer)
+        return str(gathered(layer, resolved.grid, resolved.scratch, ids, known, progress))
+
+    dem, water = resolved.dem, resolved.permanent_water
+    if isinstance(dem, Tiled):
+        dem = open_dem(on_disk(dem), dem.datum, dem.geoid)
+    if isinstance(water, Tiled):
+        water = on_disk(water)
+    hand = make_hand(resolved, dem, progress) if "hand" in plan.layers else None
+    for layer in (hand, water):
+        if layer is not None:
+            describe(str(layer))
+    return Maps(dem, water, hand)
 
 
 def _stages(
     resolved: Resolved,
     plan: Plan,
     passes: tuple[Pass, ...],
-    hand: Path | None,
+    maps: Maps,
     progress: Progress,
 ) -> None:
     run = plan.run
     with Runner(run["scheduler"], run["workers"], run["memory_limit"]) as runner:
         if runner.dashboard:
             progress.say(f"dashboard: {runner.dashboard}")
-        Stages(resolved, plan, passes, hand, run["block"], runner, progress).run()
+        Stages(resolved, plan, passes, maps, run["block"], runner, progress).run()
 
 
 def _same(resolved: Resolved, stored: dict[str, Any]) -> None:
@@ -178,19 +200,16 @@ def _ready(
     """Unpack zips and open every file once: a bad one is named before anything is written."""
     scenes = [scene for one in passes for scene in one.scenes]
     for scene in scenes:
-        if "://" in (remote := scene.files[0][1].measurement):
-            raise SourceError(
-                f"{scene.id}: lies at {urlparse(remote).netloc}, this version reads products on"
-                " disk; download the products of the plan and give --source FOLDER"
-            )
         if scene.archive is not None:
             progress.say(f"unpacking {scene.id}")
             extract(Path(scene.archive), resolved.scratch / "safe")
     with progress.stage("checking products", len(scenes)) as advance:
         for scene in scenes:
             for files in scene.of(plan.polarisations):
-                open_annotation(files.annotation)
-                open_calibrated(files, resolved.backscatter).raw.check()
+                if resolved.product == "rtc":
+                    check_projected(files)
+                else:
+                    open_calibrated(files, resolved.backscatter).raw.check()
             advance()
     return passes
 

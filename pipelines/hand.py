@@ -24,7 +24,7 @@ _STRIP_CELLS = 1_000_000
 _MAX_CELLS = 5_000_000  # pyflwdir needs about 60 bytes and 2 microseconds a cell
 
 
-def make_hand(resolved: Resolved, progress: Progress) -> Path:
+def make_hand(resolved: Resolved, dem: Dem, progress: Progress) -> Path:
     """Path of a raster of HAND over the grid: the user's file, or one made from the DEM.
 
     The DEM around the area is taken with 0.2 degrees of margin, as far as it goes, and averaged
@@ -32,24 +32,24 @@ def make_hand(resolved: Resolved, progress: Progress) -> Path:
     """
     if resolved.hand is not None:
         return Path(resolved.hand)
-    rows, cols = _part(resolved)
+    rows, cols = _part(resolved, dem)
     factor = math.ceil(math.sqrt((rows.stop - rows.start) * (cols.stop - cols.start) / _MAX_CELLS))
-    key = f"{resolved.dem.raster.path} {rows} {cols} {factor} {CHANNEL_KM2} 1"
-    state = Path(resolved.dem.raster.path).stat()
+    key = f"{dem.raster.path} {rows} {cols} {factor} {CHANNEL_KM2} 1"
+    state = Path(dem.raster.path).stat()
     name = sha256(f"{key} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
     target = resolved.scratch / "hand" / f"{name}.tif"
     if not target.is_file():
         with progress.stage("height above nearest drainage", 1) as advance:
-            _write(resolved.dem, rows, cols, factor, target)
+            _write(dem, rows, cols, factor, target)
             advance()
     return target
 
 
-def _part(resolved: Resolved) -> tuple[slice, slice]:
+def _part(resolved: Resolved, dem: Dem) -> tuple[slice, slice]:
     """Rows and columns of the DEM around the grid."""
     west, south, east, north = lonlat_bounds(resolved.grid, _MARGIN_DEGREES)
     lon, lat = np.meshgrid(np.linspace(west, east, 9), np.linspace(south, north, 9))
-    raster = resolved.dem.raster
+    raster = dem.raster
     x, y = raster.transformer("EPSG:4326").transform(lon, lat)
     row, col = raster.pixel_of_map(np.asarray(x), np.asarray(y))
     height, width = raster.shape

@@ -11,8 +11,8 @@ import json
 import os
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -20,14 +20,27 @@ from odc.geo.geobox import GeoBox
 from cube.chunks import block_counts
 from cube.errors import DemError, PlanError, SearchError
 from cube.grid import crs_of, shape_of, target_grid
+from cube.readers.dem import Dem, chosen_geoid
 from cube.readers.passes import Pass, group_passes
 from cube.readers.raster import identity as file_identity
 from cube.readers.raster import lonlat_extent
+from cube.readers.scene import Scene
 from cube.readers.stac import Source
+from cube.readers.tiled import Tile
 from cube.schema import CHUNK, FORMAT_VERSION, cube_variables
+from pipelines.layers import Tiled
 from pipelines.request import Request, Resolved, open_source, resolve
 
-__all__ = ["PassRecord", "Plan", "identity_of", "make_plan", "plan_cube", "run_of"]
+__all__ = [
+    "PassRecord",
+    "Plan",
+    "Planned",
+    "identity_of",
+    "make_plan",
+    "plan_cube",
+    "run_of",
+    "tiled_layers",
+]
 
 _SCHEDULER = re.compile(r"^(threads|processes|((tcp|tls|wss?|ucx)://)?[^/\s]+:\d+)$")
 BLOCK = 2048
@@ -72,6 +85,8 @@ class Plan:
         JSON: source, block, blocks, workers, bytes to read and to write, peak memory per worker.
     notes : tuple of str
         What a user should know: scenes left out, layers that cannot be given.
+    tiles : dict
+        Ids of the tiles of layers that come from an endpoint, by layer.
     """
 
     identity: dict[str, Any]
@@ -79,6 +94,7 @@ class Plan:
     layers: tuple[str, ...]
     run: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tiles: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def tracks(self) -> tuple[int, ...]:
@@ -91,13 +107,13 @@ class Plan:
         return tuple(self.identity["polarisations"])
 
     def reference_passes(self, track: int) -> list[int]:
-        """Passes that make the reference of a track: its latest ten before the event."""
+        """Passes that make the reference of a track: its latest ones before the event."""
         found = [
             index
             for index, one in enumerate(self.passes)
             if one.track == track and one.role == "before"
         ]
-        return found[-10:]
+        return found[-self.identity["reference_passes"] :]
 
     def stored(self) -> dict[str, Any]:
         """What the store keeps: nothing about this machine or this run."""
@@ -105,6 +121,7 @@ class Plan:
             "identity": self.identity,
             "passes": [asdict(one) for one in self.passes],
             "layers": list(self.layers),
+            "tiles": self.tiles,
         }
         return json.loads(json.dumps(kept))  # type: ignore[no-any-return]  # tuples become lists
 
@@ -114,7 +131,7 @@ class Plan:
         passes = tuple(
             PassRecord(**{**one, "scenes": tuple(one["scenes"])}) for one in stored["passes"]
         )
-        return cls(stored["identity"], passes, tuple(stored["layers"]))
+        return cls(stored["identity"], passes, tuple(stored["layers"]), tiles=stored["tiles"])
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for ``--json``."""
@@ -138,26 +155,42 @@ def identity_of(resolved: Resolved) -> dict[str, Any]:
         "transform": [float(value) for value in tuple(grid.affine)[:6]],
         "shape": list(grid.shape),
         "chunk": CHUNK,
-        "product": "grd",
+        "product": resolved.product,
+        "engine": resolved.engine if resolved.product == "rtc" else None,
         "preset": resolved.preset.name,
         "backscatter": resolved.backscatter,
         "before": days(windows.before),
         "during": days(windows.during),
         "after": days(windows.after),
         "tracks": list(resolved.tracks),
-        "dem": {
-            **file_identity(resolved.dem.raster.path),
-            "datum": resolved.dem.datum,
-            "geoid": resolved.dem.geoid,
-            "geoid_grid": _file(resolved.dem.grid.path if resolved.dem.grid else None),
-        },
-        "permanent_water": _file(resolved.permanent_water),
+        "reference_passes": resolved.reference_passes,
+        "dem": _dem_identity(resolved.dem),
+        "permanent_water": resolved.permanent_water.identity
+        if isinstance(resolved.permanent_water, Tiled)
+        else _file(resolved.permanent_water),
         "hand": "none"
         if resolved.hand == "none"
         else _file(resolved.hand) or "from the DEM by pyflwdir",
         "model": resolved.model,
     }
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
+
+
+def _dem_identity(dem: Dem | Tiled) -> dict[str, Any]:
+    if isinstance(dem, Tiled):
+        geoid = chosen_geoid(dem.datum or "", dem.geoid)
+        return {
+            **dem.identity,
+            "datum": dem.datum,
+            "geoid": geoid[0],
+            "geoid_grid": _file(geoid[1]),
+        }
+    return {
+        **file_identity(dem.raster.path),
+        "datum": dem.datum,
+        "geoid": dem.geoid,
+        "geoid_grid": _file(dem.grid.path if dem.grid else None),
+    }
 
 
 def _file(path: str | None) -> dict[str, str] | None:
@@ -173,28 +206,47 @@ def make_plan(request: Request) -> Plan:
         Nothing can be built as asked; the message says what was found instead.
     """
     resolved = resolve(request)
-    return plan_cube(request, resolved, open_source(resolved, request))[0]
+    return plan_cube(request, resolved, open_source(resolved, request)).plan
 
 
-def plan_cube(
-    request: Request, resolved: Resolved, source: Source
-) -> tuple[Plan, tuple[Pass, ...]]:
-    """Plan, and the passes with their files."""
+class Planned(NamedTuple):
+    """A plan, and where the files of its passes and the tiles of its layers are now."""
+
+    plan: Plan
+    passes: tuple[Pass, ...]
+    tiles: dict[str, tuple[Tile, ...]]
+
+
+def plan_cube(request: Request, resolved: Resolved, source: Source) -> Planned:
+    """Plan a cube from what a source holds."""
     _check_dem(resolved)
-    scenes = [
-        scene
-        for scene in source.search(resolved.bbox, resolved.windows.span)
-        if scene.product == "GRD"
-    ]
+    scenes = _scenes(resolved, source, resolved.tracks)
     passes, polarisations, notes = group_passes(scenes, resolved.windows, resolved.tracks)
     if not passes:
-        raise _nothing(resolved, scenes, source)
+        # on any track: what is there, for the message
+        raise _nothing(resolved, scenes or _scenes(resolved, source, ()), source)
+    tiles: dict[str, tuple[Tile, ...]] = {
+        layer.layer: layer.tiles(resolved.grid) for layer in tiled_layers(resolved)
+    }
+    ids = {layer: [tile.id for tile in found] for layer, found in tiles.items()}
     records = tuple(_record(one) for one in passes)
     layers, more = _layers(resolved, polarisations, records)
     identity = {**identity_of(resolved), "polarisations": list(polarisations)}
-    plan = Plan(identity, records, layers, notes=(*notes, *more))
+    plan = Plan(identity, records, layers, notes=(*source.notes, *notes, *more), tiles=ids)
     run = run_of(request, resolved, plan, tuple(passes))
-    return Plan(identity, records, layers, run, plan.notes), tuple(passes)
+    return Planned(replace(plan, run=run), tuple(passes), tiles)
+
+
+def _scenes(resolved: Resolved, source: Source, tracks: tuple[int, ...]) -> list[Scene]:
+    wanted = resolved.product.upper()
+    found = source.search(resolved.bbox, resolved.windows.span, tracks)
+    return [scene for scene in found if scene.product == wanted]
+
+
+def tiled_layers(resolved: Resolved) -> list[Tiled]:
+    """Layers that are still in an endpoint's tiles."""
+    given = (resolved.dem, resolved.permanent_water)
+    return [layer for layer in given if isinstance(layer, Tiled)]
 
 
 def _record(one: Pass) -> PassRecord:
@@ -212,7 +264,7 @@ def _record(one: Pass) -> PassRecord:
 def _nothing(resolved: Resolved, scenes: list[Any], source: Source) -> SearchError:
     box = ",".join(f"{value:g}" for value in resolved.bbox)
     first, last = resolved.windows.span
-    asked = f"no Sentinel-1 GRD scene over {box} from {first} to {last}"
+    asked = f"no Sentinel-1 {resolved.product.upper()} scene over {box} from {first} to {last}"
     if resolved.tracks:
         asked += f" on relative orbits {', '.join(map(str, resolved.tracks))}"
     if scenes:
@@ -224,7 +276,9 @@ def _nothing(resolved: Resolved, scenes: list[Any], source: Source) -> SearchErr
 
 
 def _check_dem(resolved: Resolved) -> None:
-    """Refuse a DEM that does not cover the area asked for."""
+    """Refuse a DEM file that does not cover the area asked for."""
+    if isinstance(resolved.dem, Tiled):
+        return  # what no tile holds is unknown, as open sea is
     west, south, east, north = resolved.bbox
     east = east + 360 if east < west else east
     lon, lat = np.meshgrid(np.linspace(west, east, 9), np.linspace(south, north, 9))
@@ -243,7 +297,7 @@ def _layers(
 ) -> tuple[tuple[str, ...], list[str]]:
     """Layers that can be promised, and a line for each that cannot."""
     notes: list[str] = []
-    layers = []
+    layers = ["incidence_angle"] if resolved.product == "grd" else []
     if resolved.hand != "none":
         layers.append("hand")
     before = Counter(one.track for one in passes if one.role == "before")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,20 +9,30 @@ from pathlib import Path
 import platformdirs
 from odc.geo.geobox import GeoBox
 
-from cube.catalog import Endpoint, Event, Preset, load_endpoint, load_event, load_preset
-from cube.errors import CatalogError, PlanError
+from cube.catalog import Endpoint, Event, Preset, load_event, load_preset
+from cube.errors import PlanError
 from cube.grid import BBox, check_bbox, crs_of, target_grid
 from cube.readers.dem import Dem, open_dem
 from cube.readers.passes import Windows
-from cube.readers.stac import ApiSource, CatalogSource, FolderSource, Source, is_loopback
+from cube.readers.stac import Source
 from cube.simulate import simulate_event
+from pipelines.layers import Tiled
+from pipelines.sources import find_endpoint, known_endpoint, scene_source
 
 __all__ = ["Request", "Resolved", "open_source", "resolve"]
 
 SIMULATION = 1
 """Version of the simulated event in the scratch folder; older ones are not used again."""
 MODELS = ("bayes", "none")
+ENGINES = ("stackstac", "odc-stac")
+"""What reads terrain-corrected products onto the grid."""
+PRODUCTS = {"grd": "flood", "rtc": "rtc"}
+"""Products that can be built, and the preset that each has by default."""
+ELLIPSOIDAL = ("gamma0", "sigma0", "beta0")
+KUROSIWO = "kurosiwo"
+"""Name of the reference of two passes (Bountos et al. 2024, Kuro Siwo)."""
 _MIN_RESOLUTION_M, _MAX_RESOLUTION_M = 2.0, 40.0
+_MAX_PROJECTED_M = 1000.0  # overviews hold means of power; radar images are sampled point by point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +48,10 @@ class Request:
     during: str | None = None
     before: str | None = None
     source: str | None = None
+    collection: str | None = None
     product: str = "grd"
-    preset: str = "flood"
+    preset: str | None = None
+    engine: str = "stackstac"
     backscatter: str | None = None
     resolution: tuple[float, float] | None = None
     crs: str | None = None
@@ -74,9 +85,14 @@ class Resolved:
         Relative orbits wanted; empty is all.
     grid : GeoBox
     backscatter, model : str
-    dem : Dem
-    permanent_water, hand : str or None
-        Paths; `hand` None means it is made from the DEM, ``none`` that it is left out.
+    dem : Dem or Tiled
+    permanent_water : str, Tiled or None
+        Path, or an endpoint's tiles.
+    hand : str or None
+        Path; None means it is made from the DEM, ``none`` that it is left out.
+    reference_passes : int
+        At most so many passes before the event make a track's reference.
+    product, engine : str
     source : str
         Folder, URL or endpoint id.
     out, scratch : Path
@@ -92,9 +108,12 @@ class Resolved:
     grid: GeoBox
     backscatter: str
     model: str
-    dem: Dem
-    permanent_water: str | None
+    dem: Dem | Tiled
+    permanent_water: str | Tiled | None
     hand: str | None
+    reference_passes: int
+    product: str
+    engine: str
     source: str
     out: Path
     scratch: Path
@@ -137,14 +156,24 @@ def resolve(request: Request) -> Resolved:
     """
     scratch = scratch_folder(request)
     event = _event(request)
-    preset = load_preset(request.preset, request.catalog)
-    if request.product != "grd" or preset.product != "grd":
-        raise PlanError(f"product {request.product!r} cannot be built yet; build --product grd")
+    if request.product not in PRODUCTS:
+        raise PlanError(
+            f"product {request.product!r} cannot be built yet; build --product"
+            f" {' or '.join(PRODUCTS)}"
+        )
+    preset = load_preset(request.preset or PRODUCTS[request.product], request.catalog)
+    if preset.product != request.product:
+        raise PlanError(
+            f"preset {preset.id} is for product {preset.product}; give --product {preset.product}"
+        )
+    if request.engine not in ENGINES:
+        raise PlanError(f"unknown engine {request.engine!r}; choose {' or '.join(ENGINES)}")
     source = request.source or (event.source if event is not None else None)
     if source is None:
         raise PlanError("no source of scenes; give --source FOLDER, URL or endpoint id")
     truth = None
-    if _is_simulation(source, request.catalog):
+    endpoint = known_endpoint(source, request.catalog)
+    if endpoint is not None and endpoint.kind == "simulation":
         folder = scratch / f"simulated-{event.id if event is not None else 'event'}-{SIMULATION}"
         _simulate(folder)
         event, source = load_event(str(folder / "event.toml")), str(folder)
@@ -152,14 +181,6 @@ def resolve(request: Request) -> Resolved:
         known = Path(source) / "truth.tif"
         truth = known if known.is_file() else None
     bbox = _bbox(request, event)
-    backscatter = request.backscatter or preset.backscatter
-    if backscatter == "gamma0_rtc":
-        raise PlanError(
-            "backscatter gamma0_rtc needs terrain flattening, which is not built yet; choose"
-            " --backscatter gamma0, sigma0 or beta0"
-        )
-    if backscatter not in ("gamma0", "sigma0", "beta0"):
-        raise PlanError(f"unknown backscatter {backscatter!r}; choose gamma0, sigma0 or beta0")
     model = request.model or preset.model
     if model not in MODELS:
         raise PlanError(f"unknown model {model!r}; choose {' or '.join(MODELS)}")
@@ -170,13 +191,14 @@ def resolve(request: Request) -> Resolved:
         windows=_windows(request, event),
         tracks=event.tracks if event is not None else (),
         grid=_grid(request, preset, bbox),
-        backscatter=backscatter,
+        backscatter=_backscatter(request, preset),
         model=model,
-        dem=_dem(request, event),
-        permanent_water=_layer(
-            request.permanent_water, event.permanent_water if event is not None else None
-        ),
+        dem=_dem(request, event, endpoint),
+        permanent_water=_water(request, event, endpoint),
         hand=request.hand or (event.hand if event is not None else None),
+        reference_passes=2 if request.reference == KUROSIWO else 10,
+        product=request.product,
+        engine=request.engine,
         source=source,
         out=_out(request, event),
         scratch=scratch,
@@ -196,15 +218,6 @@ def _event(request: Request) -> Event | None:
     return load_event(request.event, request.catalog)
 
 
-def _is_simulation(source: str, catalog: str | None) -> bool:
-    """Whether the source is a simulation; one that is not there at all is refused on opening."""
-    try:
-        endpoint = _endpoint(source, catalog)
-    except CatalogError:
-        return False
-    return endpoint is not None and endpoint.kind == "simulation"
-
-
 def _simulate(folder: Path) -> None:
     """Simulate an event, once."""
     if folder.exists():
@@ -219,36 +232,30 @@ def _simulate(folder: Path) -> None:
             ) from error
 
 
-def _endpoint(source: str, catalog: str | None) -> Endpoint | None:
-    """Endpoint of that id; None for a URL or something on disk."""
-    if "://" in source or Path(source).exists():
-        return None
-    try:
-        return load_endpoint(source, catalog)
-    except CatalogError as error:
-        raise CatalogError(
-            f"source {source!r} is neither a folder, a URL nor a known endpoint: {error}"
-        ) from error
-
-
 def open_source(resolved: Resolved, request: Request) -> Source:
     """Open the source of scenes."""
-    source = resolved.source
-    endpoint = _endpoint(source, request.catalog)
-    if endpoint is not None:
-        if endpoint.url is None:
-            raise CatalogError(f"endpoint {endpoint.id} has no url; give --source FOLDER")
-        return ApiSource(endpoint.url, endpoint.collections["grd"], local=endpoint.trust == "local")
-    if "://" in source and not source.startswith("file://"):
-        host = re.sub(r"^[a-z]+://([^/:]+).*$", r"\1", source)
-        return ApiSource(source, "sentinel-1-grd", local=is_loopback(host))
-    folder = Path(source.removeprefix("file://"))
-    if not folder.exists():
-        raise PlanError(f"--source {folder}: no such folder")
-    catalog = folder if folder.name == "catalog.json" else folder / "catalog.json"
-    if catalog.is_file():
-        return CatalogSource(catalog, "sentinel-1-grd")
-    return FolderSource(folder, resolved.scratch / "safe")
+    return scene_source(
+        resolved.source, resolved.product, request.collection, request.catalog, resolved.scratch
+    )
+
+
+def _backscatter(request: Request, preset: Preset) -> str:
+    asked = request.backscatter or preset.backscatter
+    if preset.product == "rtc":
+        if asked != preset.backscatter:
+            raise PlanError(
+                f"--backscatter {asked}: terrain-corrected products hold {preset.backscatter};"
+                " leave the option out, or build --product grd"
+            )
+        return asked
+    if asked == "gamma0_rtc":
+        raise PlanError(
+            "backscatter gamma0_rtc needs terrain flattening, which is not built yet; choose"
+            " --backscatter gamma0, sigma0 or beta0, or --product rtc"
+        )
+    if asked not in ELLIPSOIDAL:
+        raise PlanError(f"unknown backscatter {asked!r}; choose gamma0, sigma0 or beta0")
+    return asked
 
 
 def _bbox(request: Request, event: Event | None) -> BBox:
@@ -266,14 +273,14 @@ def _windows(request: Request, event: Event | None) -> Windows:
         during, before, after = during or event.during, before or event.before, event.after
     assert during is not None  # --bbox needs it: `_event` saw to it
     reference = request.reference
-    if reference != "recent":
+    if reference not in ("recent", KUROSIWO):
         named = event.references if event is not None else {}
         if reference in named:
             before = named[reference]
         elif "/" in reference:
             before = parse_dates(reference, "--reference")
         else:
-            known = ", ".join(["recent", *named])
+            known = ", ".join(["recent", KUROSIWO, *named])
             raise PlanError(f"unknown reference {reference!r}; choose {known} or A/B")
     if before is not None and before[1] >= during[0]:
         raise PlanError(f"before ends on {before[1]}, during begins on {during[0]}; end it earlier")
@@ -283,12 +290,13 @@ def _windows(request: Request, event: Event | None) -> Windows:
 def _grid(request: Request, preset: Preset, bbox: BBox) -> GeoBox:
     resolution = request.resolution or preset.resolution
     grid = target_grid(bbox, request.crs or preset.crs, resolution)
+    coarsest = _MAX_RESOLUTION_M if preset.product == "grd" else _MAX_PROJECTED_M
     if not crs_of(grid).geographic and not (
-        min(resolution) >= _MIN_RESOLUTION_M and max(resolution) <= _MAX_RESOLUTION_M
+        min(resolution) >= _MIN_RESOLUTION_M and max(resolution) <= coarsest
     ):
         raise PlanError(
             f"resolution {resolution[0]:g},{resolution[1]:g}: IW GRDH has 10 m pixels, choose"
-            f" {_MIN_RESOLUTION_M:g} to {_MAX_RESOLUTION_M:g} m (coarser would alias: build at"
+            f" {_MIN_RESOLUTION_M:g} to {coarsest:g} m (coarser would alias: build at"
             " 20 m and coarsen with xarray)"
         )
     height, width = grid.shape
@@ -297,24 +305,41 @@ def _grid(request: Request, preset: Preset, bbox: BBox) -> GeoBox:
     return grid
 
 
-def _dem(request: Request, event: Event | None) -> Dem:
-    path = request.dem or (event.dem if event is not None else None)
-    if path is None:
+def _dem(request: Request, event: Event | None, endpoint: Endpoint | None) -> Dem | Tiled:
+    """DEM: the user's or the event's file, or tiles of an endpoint: the one named, the source."""
+    asked = request.dem or (event.dem if event is not None else None)
+    if asked is not None and not Path(asked).exists() and _names_endpoint(asked):
+        endpoint, asked = find_endpoint(asked, request.catalog), None
+    if asked is None and endpoint is not None and "dem" in endpoint.assets:
+        return Tiled(endpoint, "dem", request.dem_datum or endpoint.dem_datum, request.geoid)
+    if asked is None:
         raise PlanError(
             "no DEM; give --dem FILE (and --dem-datum where the file does not say what its"
-            " heights refer to)"
+            " heights refer to), or --dem ENDPOINT, for example planetary-computer"
         )
     datum = request.dem_datum
     if datum is None and request.dem is None and event is not None:
         datum = event.dem_datum
-    return open_dem(path, datum, request.geoid)
+    return open_dem(asked, datum, request.geoid)
 
 
-def _layer(asked: str | None, given: str | None) -> str | None:
-    """Path of an optional layer; ``none`` leaves it out."""
+def _names_endpoint(asked: str) -> bool:
+    """Whether an option is an endpoint's id rather than a file that is missing."""
+    return not Path(asked).suffix and "/" not in asked
+
+
+def _water(request: Request, event: Event | None, endpoint: Endpoint | None) -> str | Tiled | None:
+    """Permanent water: none, a file, or tiles of the endpoint named or of the source's own."""
+    asked = request.permanent_water
     if asked == "none":
         return None
-    return asked or given
+    if asked is not None and not Path(asked).exists() and _names_endpoint(asked):
+        named = find_endpoint(asked, request.catalog)
+        return Tiled(named, "permanent_water") if named is not None else asked
+    given = asked or (event.permanent_water if event is not None else None)
+    if given is None and endpoint is not None and "permanent_water" in endpoint.assets:
+        return Tiled(endpoint, "permanent_water")
+    return given
 
 
 def _out(request: Request, event: Event | None) -> Path:

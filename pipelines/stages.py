@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 
 from cube.kernels.water import WaterModel, fit
@@ -23,6 +24,7 @@ from cube.steps.flood import (
     reference,
     summary,
 )
+from cube.steps.rtc import RtcSource, projected
 from cube.steps.statistics import floored_counts, tile_histograms
 from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
 from cube.store.layers import StoredLayer
@@ -34,6 +36,7 @@ from cube.store.write import (
     stored_array,
     write_blocks,
 )
+from pipelines.layers import Maps
 from pipelines.plan import Plan
 from pipelines.request import Resolved
 from pipelines.runner import Progress, Runner
@@ -51,12 +54,12 @@ class Stages:
         resolved: Resolved,
         plan: Plan,
         passes: tuple[Pass, ...],
-        hand: Path | None,
+        maps: Maps,
         block: int,
         runner: Runner,
         progress: Progress,
     ) -> None:
-        self._resolved, self._plan, self._passes, self._hand = resolved, plan, passes, hand
+        self._resolved, self._plan, self._passes, self._maps = resolved, plan, passes, maps
         self._path = str(resolved.out)
         self._shape = (int(resolved.grid.shape[0]), int(resolved.grid.shape[1]))
         self._block, self._runner, self._progress = block, runner, progress
@@ -117,11 +120,12 @@ class Stages:
         preset = self._resolved.preset
         surface = Surface(
             grid=self._resolved.grid,
-            dem=self._resolved.dem,
-            hand=_raster(self._hand),
-            permanent_water=_raster(self._resolved.permanent_water),
+            dem=self._maps.dem,
+            hand=_raster(self._maps.hand),
+            permanent_water=_raster(self._maps.permanent_water),
             tracks=tuple((track, self._track_files(track)) for track in self._plan.tracks),
             exclusion=Exclusion(preset.max_slope, preset.max_hand),
+            sighted="incidence_angle" in self._plan.layers,
         )
         targets = [Target(name, index) for name, index in surface_bands(surface)]
         self._stage("surface", "surface", surface_layers(surface, self._block), targets)
@@ -130,12 +134,6 @@ class Stages:
         if self._flag("backscatter_complete", index):
             return
         polarisations = self._plan.polarisations
-        source = PassSource(
-            self._resolved.grid,
-            StoredLayer(self._path, "dem"),  # sampled once, by the first stage
-            self._files(index),
-            self._resolved.backscatter,
-        )
         targets = [Target(name, index) for name in polarisations]
         statistics: dict[str, tuple[int, Any]] = {"statistics/floored": (index, floored_counts)}
         if "vv" in polarisations:
@@ -143,11 +141,19 @@ class Stages:
         self._stage(
             f"backscatter_{index}",
             f"backscatter {self._name(index)}",
-            backscatter(source, self._block),
+            self._stack(index),
             targets,
             statistics,
         )
         set_flag(Path(self._path), "backscatter_complete", index)
+
+    def _stack(self, index: int) -> da.Array:
+        """Lazy backscatter of a pass: ours from radar geometry, an engine's from map grids."""
+        grid, files = self._resolved.grid, self._files(index)
+        if self._resolved.product == "rtc":
+            return projected(RtcSource(grid, files), self._block, self._resolved.engine)
+        dem = StoredLayer(self._path, "dem")  # sampled once, by the first stage
+        return backscatter(PassSource(grid, dem, files, self._resolved.backscatter), self._block)
 
     def _histogram(self) -> Any:
         polarisations = self._plan.polarisations

@@ -88,6 +88,31 @@ def inside_bounds(row, col, lines, samples):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def touched_tiles(row, col, lines, samples, tile_lines, tile_samples):  # type: ignore[no-untyped-def]
+    """Tiles of an image that hold a bilinear neighbour of any coordinate inside it.
+
+    Returns a boolean array of shape (tiles down, tiles across).
+    """
+    down = (lines + tile_lines - 1) // tile_lines
+    across = (samples + tile_samples - 1) // tile_samples
+    touched = np.zeros((down, across), np.bool_)
+    for i in range(row.shape[0]):
+        for j in range(row.shape[1]):
+            y, x = row[i, j], col[i, j]
+            if 0 <= y <= lines - 1 and 0 <= x <= samples - 1:
+                r, c = int(y), int(x)
+                r1, c1 = (
+                    min(r + 1, lines - 1) // tile_lines,
+                    min(c + 1, samples - 1) // tile_samples,
+                )
+                touched[r // tile_lines, c // tile_samples] = True
+                touched[r1, c // tile_samples] = True
+                touched[r // tile_lines, c1] = True
+                touched[r1, c1] = True
+    return touched
+
+
+@njit(nogil=True, cache=True)
 def to_centres(at, count):  # type: ignore[no-untyped-def]
     """Bring coordinates on the outer half of the outermost pixels to their centres, in place."""
     flat = at.ravel()

@@ -16,6 +16,7 @@ from cube.kernels.ellipsoid import SPEED_OF_LIGHT
 from cube.kernels.groundrange import GroundRangeImage
 from cube.kernels.orbit import Orbit, fit_orbit
 from cube.readers import xml
+from cube.readers.access import ON_DISK, Access
 
 __all__ = ["Annotation", "GridPoints", "read_annotation", "read_grid"]
 
@@ -56,7 +57,7 @@ class GridPoints:
     height: NDArray[np.float64]
 
 
-def read_annotation(href: str) -> Annotation:
+def read_annotation(href: str, access: Access = ON_DISK) -> Annotation:
     """Read the annotation of a ground range product.
 
     Raises
@@ -64,7 +65,7 @@ def read_annotation(href: str) -> Annotation:
     SourceError
         Missing or malformed file, fields absent, or a product in slant range.
     """
-    root = xml.parse(href, "product")
+    root = xml.parse(href, "product", access)
     info = _find(root, "imageAnnotation/imageInformation", href)
     kind = xml.text(root, "adsHeader/productType", href)
     if kind != "GRD":

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 from cube.errors import SourceError
 from cube.kernels.radiometry import AzimuthNoise, Lut, Radiometry
 from cube.readers import xml
+from cube.readers.access import ON_DISK, Access
 from cube.readers.annotation import numbers
 
 __all__ = ["GAINS", "read_radiometry"]
@@ -18,25 +19,29 @@ GAINS = {"sigma0": "sigmaNought", "beta0": "betaNought", "gamma0": "gamma"}
 """Calibration vector field for each kind of backscatter on the ellipsoid."""
 
 
-def read_radiometry(calibration: str, noise: str, backscatter: str) -> Radiometry:
+def read_radiometry(
+    calibration: str, noise: str, backscatter: str, access: Access = ON_DISK
+) -> Radiometry:
     """Read both files of one polarisation.
 
     Parameters
     ----------
     calibration, noise : str
-        Paths of the calibration and noise annotation.
+        Paths or hrefs of the calibration and noise annotation.
     backscatter : str
         A key of `GAINS`.
+    access : Access
+        How remote files are asked for.
 
     Raises
     ------
     SourceError
         Missing or malformed file, or no vector in it.
     """
-    root = xml.parse(calibration, "calibration")
+    root = xml.parse(calibration, "calibration", access)
     vectors = root.findall("calibrationVectorList/calibrationVector")
     gain = _lut(vectors, GAINS[backscatter], calibration)
-    root = xml.parse(noise, "noise")
+    root = xml.parse(noise, "noise", access)
     # IPF 2.90 (March 2018) replaced one list of vectors by a range and an azimuth list
     old = root.findall("noiseVectorList/noiseVector")
     if old:

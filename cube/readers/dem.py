@@ -17,7 +17,7 @@ from cube.errors import DemError
 from cube.kernels.resample import bilinear, to_centres
 from cube.readers.raster import Raster, describe, read_window
 
-__all__ = ["DATUMS", "Dem", "open_dem"]
+__all__ = ["DATUMS", "Dem", "chosen_geoid", "open_dem"]
 
 DATUMS = ("egm2008", "egm96", "ellipsoid")
 _VERTICAL = {"EGM2008": "egm2008", "EGM96": "egm96"}
@@ -193,14 +193,27 @@ def open_dem(path: str, datum: str | None = None, geoid: str | None = None) -> D
         )
     if geoid is not None and found == "ellipsoid":
         raise DemError(f"{path}: heights above the ellipsoid need no --geoid; drop the flag")
-    chosen = geoid or (_proj_grid() if found == "egm2008" else None)
+    name, chosen = chosen_geoid(found, geoid)
+    if chosen is None:
+        return Dem(raster, found, name)
+    grid = describe(chosen)[0]
+    if not grid.geographic:
+        raise DemError(f"{chosen}: a geoid grid must be in degrees; warp it to EPSG:4326")
+    return Dem(raster, found, name, grid)
+
+
+def chosen_geoid(datum: str, geoid: str | None = None) -> tuple[str, str | None]:
+    """Name of the geoid that turns heights above `datum` ellipsoidal, and its file if not ours.
+
+    Examples
+    --------
+    >>> chosen_geoid("egm96")
+    ('egm96', None)
+    """
+    chosen = geoid or (_proj_grid() if datum == "egm2008" else None)
     if chosen is not None:
-        grid = describe(chosen)[0]
-        if not grid.geographic:
-            raise DemError(f"{chosen}: a geoid grid must be in degrees; warp it to EPSG:4326")
-        return Dem(raster, found, Path(chosen).name, grid)
-    name = {"ellipsoid": "none", "egm96": "egm96", "egm2008": "egm96 for egm2008"}[found]
-    return Dem(raster, found, name)
+        return Path(chosen).name, chosen
+    return {"ellipsoid": "none", "egm96": "egm96"}.get(datum, "egm96 for egm2008"), None
 
 
 def _stated_datum(wkt: str, path: str) -> str | None:

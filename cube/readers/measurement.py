@@ -1,25 +1,34 @@
-"""Digital numbers of a measurement TIFF: read directly where it is uncompressed, else by GDAL."""
+"""Digital numbers of a measurement TIFF.
+
+Read directly where it lies uncompressed on a disk; by GDAL where it is compressed; and where it is
+remote by GDAL too, from the tiles that are needed alone.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-import warnings
 import weakref
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from cube.errors import SourceError
+from cube.kernels.resample import touched_tiles
+from cube.readers.access import ON_DISK, Access, is_remote, plain
+from cube.readers.remote import open_raster, prefetch
 from cube.readers.window import Window
 
-__all__ = ["Measurement"]
+__all__ = ["Measurement", "Near"]
+
+Near = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Lines and samples about to be sampled, each of shape (y, x)."""
 
 
 class Measurement:
@@ -30,28 +39,40 @@ class Measurement:
     Parameters
     ----------
     href : str
-        Path of a single-band TIFF.
+        Path or href of a single-band TIFF.
     shape : (lines, samples)
         Size that the annotation promises.
+    access : Access
+        How a remote file is asked for.
 
     Raises
     ------
     SourceError
-        On the first read: missing, truncated or of another size.
+        On the first read: missing, refused, truncated or of another size.
     """
 
-    def __init__(self, href: str, shape: tuple[int, int]) -> None:
+    def __init__(self, href: str, shape: tuple[int, int], access: Access = ON_DISK) -> None:
         self.href = href
         self.shape = shape
+        self.access = access
 
-    def read(self, window: Window) -> NDArray[np.uint16]:
-        """Digital numbers of `window`; uint16, shape ``window.shape``."""
-        source = _open(self.href, self.shape)
-        return source.read(window)
+    def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
+        """Digital numbers of `window`; uint16, shape ``window.shape``.
+
+        With `near`, samples that are no neighbour of any of those coordinates may be left zero: a
+        block of the map is a rhomb in the image, and the tiles in the corners of the window around
+        it need not be fetched.
+        """
+        return self._source().read(window, near)
 
     def check(self) -> None:
         """Open the file and compare it with the annotation, without reading its pixels."""
-        _open(self.href, self.shape)
+        self._source()
+
+    def _source(self) -> _Plain | _Gdal | _Tiles:
+        if is_remote(self.href):
+            return _open_remote(self.href, self.shape, self.access)
+        return _open(self.href, self.shape)
 
 
 class _Plain:
@@ -67,7 +88,7 @@ class _Plain:
         self._offset = offset
         self._width = width
 
-    def read(self, window: Window) -> NDArray[np.uint16]:
+    def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
         out = np.empty(window.shape, "<u2")
         size = 2 * window.shape[1]
         at = self._offset + 2 * (window.line * self._width + window.sample)
@@ -86,10 +107,10 @@ class _Gdal:
         self._href = href
         self._local = threading.local()  # GDAL handles are not shared between threads
 
-    def read(self, window: Window) -> NDArray[np.uint16]:
+    def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
         try:
             if not hasattr(self._local, "handle"):
-                self._local.handle = _open_raster(self._href)
+                self._local.handle = open_raster(self._href, ON_DISK)[0]
             part = RasterWindow(window.sample, window.line, window.shape[1], window.shape[0])
             return np.asarray(self._local.handle.read(1, window=part))
         except RasterioError as error:
@@ -99,36 +120,129 @@ class _Gdal:
             ) from error
 
 
-def _open_raster(href: str) -> Any:
-    with warnings.catch_warnings():
-        # Radar geometry has ground control points or nothing: that is expected here
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(href)
+class _Tiles:
+    """Remote file in tiles or strips: only those that are needed are fetched, side by side."""
+
+    def __init__(self, href: str, access: Access) -> None:
+        self._href, self._access = href, access
+        self._local = threading.local()
+
+    def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
+        if not hasattr(self._local, "handle"):
+            self._local.handle = open_raster(self._href, self._access)
+        raster, failures = self._local.handle
+        try:
+            return self._read(raster, window, near)
+        except RasterioError as error:
+            if failures:
+                raise failures.pop() from error
+            raise SourceError(
+                f"{plain(self._href)}: cannot read lines {window.line}..{window.line_stop}"
+                f" ({_short(error)}); the file is damaged"
+            ) from error
+
+    def _read(self, raster: Any, window: Window, near: Near | None) -> NDArray[np.uint16]:
+        lines, samples = raster.block_shapes[0]
+        tiles = _touched(window, near, raster.shape, (lines, samples))
+        prefetch(self._href, self._access, [_span(raster, *tile) for tile in tiles])
+        out = np.zeros(window.shape, np.uint16)
+        for line, first, stop in _rows_of(tiles):
+            part = Window(
+                max(line * lines, window.line),
+                max(first * samples, window.sample),
+                min((line + 1) * lines, window.line_stop),
+                min(stop * samples, window.sample_stop),
+            )
+            read = RasterWindow(part.sample, part.line, part.shape[1], part.shape[0])
+            out[
+                part.line - window.line : part.line_stop - window.line,
+                part.sample - window.sample : part.sample_stop - window.sample,
+            ] = raster.read(1, window=read)
+        return out
+
+
+def _touched(
+    window: Window, near: Near | None, shape: tuple[int, int], tile: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """Tiles (row, column) of a window in order, without those that no coordinate is near."""
+    rows = slice(window.line // tile[0], -(-window.line_stop // tile[0]))
+    cols = slice(window.sample // tile[1], -(-window.sample_stop // tile[1]))
+    if near is None:
+        return [
+            (row, col)
+            for row in range(rows.start, rows.stop)
+            for col in range(cols.start, cols.stop)
+        ]
+    touched = touched_tiles(*near, *shape, *tile)[rows, cols]
+    return [(int(row) + rows.start, int(col) + cols.start) for row, col in np.argwhere(touched)]
+
+
+def _rows_of(tiles: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Runs of neighbouring tiles in one row: row, first column, stop."""
+    at = 0
+    for next_at in range(1, len(tiles) + 1):
+        row, col = tiles[next_at - 1]
+        if next_at == len(tiles) or tiles[next_at] != (row, col + 1):
+            yield row, tiles[at][1], col + 1
+            at = next_at
+
+
+def _span(raster: Any, row: int, col: int) -> tuple[int, int]:
+    """Where a tile lies in its file: start and stop; empty for one that is not stored."""
+    offset = raster.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1)
+    size = raster.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=1)
+    return (0, 0) if offset is None else (int(offset), int(offset) + int(size or 0))
+
+
+def _open(href: str, shape: tuple[int, int]) -> _Plain | _Gdal:
+    try:
+        found = Path(href).stat()
+    except OSError as error:
+        raise SourceError(
+            f"{href}: measurement file is missing; is the product complete?"
+        ) from error
+    if found.st_size == 0:
+        raise SourceError(f"{href}: measurement file is empty; download the product again")
+    return _open_state(href, shape, (found.st_size, found.st_mtime_ns))
 
 
 @lru_cache(maxsize=64)
-def _open(href: str, shape: tuple[int, int]) -> _Plain | _Gdal:
-    path = Path(href)
-    if not path.exists():
-        raise SourceError(f"{href}: measurement file is missing; is the product complete?")
-    if path.stat().st_size == 0:
-        raise SourceError(f"{href}: measurement file is empty; download the product again")
+def _open_state(href: str, shape: tuple[int, int], state: tuple[int, int]) -> _Plain | _Gdal:
+    """Open a file in the state it is in; one replaced in place is opened anew."""
     try:
-        with _open_raster(href) as raster:
-            found, dtype, bands = raster.shape, raster.dtypes[0], raster.count
-            offset = _contiguous(raster, path)
+        with open_raster(href, ON_DISK)[0] as raster:
+            _check_shape(raster, href, shape)
+            offset = _contiguous(raster, Path(href))
     except RasterioError as error:
         raise SourceError(
             f"{href}: not a readable TIFF ({_short(error)}); download the product again"
         ) from error
+    return _Gdal(href) if offset is None else _Plain(Path(href), offset, shape[1])
+
+
+@lru_cache(maxsize=64)
+def _open_remote(href: str, shape: tuple[int, int], access: Access) -> _Tiles:
+    failures: list[SourceError] = []
+    try:
+        raster, failures = open_raster(href, access)
+        with raster:
+            _check_shape(raster, plain(href), shape)
+    except RasterioError as error:
+        if failures:
+            raise failures.pop() from error
+        raise SourceError(
+            f"{plain(href)}: not a readable TIFF ({_short(error)}); is it the right asset?"
+        ) from error
+    return _Tiles(href, access)
+
+
+def _check_shape(raster: Any, href: str, shape: tuple[int, int]) -> None:
+    found, dtype, bands = raster.shape, raster.dtypes[0], raster.count
     if found != shape or dtype != "uint16" or bands != 1:
         raise SourceError(
             f"{href}: holds {bands} x {found[0]} x {found[1]} {dtype}, the annotation says"
             f" 1 x {shape[0]} x {shape[1]} uint16"
         )
-    if offset is None:
-        return _Gdal(href)
-    return _Plain(path, offset, shape[1])
 
 
 def _contiguous(raster: Any, path: Path) -> int | None:

@@ -250,8 +250,12 @@ def _files(content: _Content) -> list[tuple[str, Files, int]]:
                     f"{content.folder.name}: {kind} file {PurePosixPath(file).name} is {state};"
                     " download the product again"
                 )
-        paths = {kind: str(content.folder / file) for kind, file in needed.items()}
-        files = Files(annotation=str(content.folder / name), **paths)
+        files = Files(
+            measurement=str(content.folder / needed["measurement"]),
+            annotation=str(content.folder / name),
+            calibration=str(content.folder / needed["calibration"]),
+            noise=str(content.folder / needed["noise"]),
+        )
         found[match["pol"]] = files, content.sizes[needed["measurement"]]
     if not found:
         raise SourceError(f"{content.folder}: no annotation/*.xml; not a complete SAFE product")

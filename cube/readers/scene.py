@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,10 @@ from cube.kernels.radiometry import (
     first_imaged,
     noise_power,
 )
+from cube.readers.access import ON_DISK, Access, is_remote
 from cube.readers.annotation import Annotation, read_annotation
 from cube.readers.calibration import read_radiometry
-from cube.readers.measurement import Measurement
+from cube.readers.measurement import Measurement, Near
 from cube.readers.window import Window
 
 __all__ = ["Calibrated", "Files", "Scene", "open_annotation", "open_calibrated"]
@@ -28,12 +30,16 @@ __all__ = ["Calibrated", "Files", "Scene", "open_annotation", "open_calibrated"]
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Paths of one polarisation."""
+    """Paths or hrefs of one polarisation, and how they may be asked for.
+
+    A product on a map grid has a measurement only.
+    """
 
     measurement: str
-    annotation: str
-    calibration: str
-    noise: str
+    annotation: str = ""
+    calibration: str = ""
+    noise: str = ""
+    access: Access = ON_DISK
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class Scene:
         Zip that must be unpacked before the files exist.
     size : int
         Bytes of the measurement files.
+    processed : datetime64[us] or None
+        When the product was made, where the source says: a later one replaces an earlier.
     """
 
     id: str
@@ -76,6 +84,7 @@ class Scene:
     files: tuple[tuple[str, Files], ...]
     archive: str | None = None
     size: int = 0
+    processed: np.datetime64 | None = None
 
     @property
     def polarisations(self) -> tuple[str, ...]:
@@ -99,9 +108,9 @@ class Calibrated:
         self.radiometry = radiometry
         self.shape = raw.shape
 
-    def read(self, window: Window) -> NDArray[np.float32]:
-        """Linear power, float32, shape ``window.shape``."""
-        numbers = self.raw.read(window)
+    def read(self, window: Window, near: Near | None = None) -> NDArray[np.float32]:
+        """Linear power, float32, shape ``window.shape``; see `Measurement.read`."""
+        numbers = self.raw.read(window, near)
         limits = self._limits(window)
         return calibrate(numbers, window.line, window.sample, self.radiometry, limits)
 
@@ -139,21 +148,48 @@ class Calibrated:
         return first_imaged(np.ascontiguousarray(numbers), np.ascontiguousarray(turn(noise)))
 
 
+def open_annotation(files: Files) -> Annotation:
+    """Annotation of one polarisation; parsed once per process and state of the file.
+
+    Raises
+    ------
+    SourceError
+        The file is missing, malformed, or not an annotation.
+    """
+    return _annotation(files.annotation, files.access, _state(files.annotation))
+
+
 @lru_cache(maxsize=256)
-def open_annotation(href: str) -> Annotation:
-    """Annotation of one polarisation; parsed once per process."""
-    return read_annotation(href)
+def _annotation(href: str, access: Access, state: tuple[int, int] | None) -> Annotation:
+    return read_annotation(href, access)
 
 
-@lru_cache(maxsize=64)
 def open_calibrated(files: Files, backscatter: str) -> Calibrated:
-    """Image of one polarisation; its tables are parsed once per process.
+    """Image of one polarisation; its tables are parsed once per process and state of the files.
 
     Raises
     ------
     SourceError
         A file is missing, malformed or does not match the others.
     """
-    shape = open_annotation(files.annotation).image.shape
-    radiometry = read_radiometry(files.calibration, files.noise, backscatter)
-    return Calibrated(Measurement(files.measurement, shape), radiometry)
+    states = tuple(map(_state, (files.measurement, files.calibration, files.noise)))
+    return _calibrated(files, backscatter, open_annotation(files).image.shape, states)
+
+
+@lru_cache(maxsize=64)
+def _calibrated(
+    files: Files, backscatter: str, shape: tuple[int, int], states: tuple[object, ...]
+) -> Calibrated:
+    radiometry = read_radiometry(files.calibration, files.noise, backscatter, files.access)
+    return Calibrated(Measurement(files.measurement, shape, files.access), radiometry)
+
+
+def _state(href: str) -> tuple[int, int] | None:
+    """Size and time of a file on disk, so that one replaced in place is read again."""
+    if is_remote(href):
+        return None
+    try:
+        found = Path(href).stat()
+    except OSError:
+        return None  # whoever opens it says that it is missing
+    return found.st_size, found.st_mtime_ns

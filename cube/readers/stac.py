@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-from collections.abc import Iterable
-from dataclasses import dataclass
+import difflib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlsplit
 
 import numpy as np
 import pystac
@@ -18,23 +19,23 @@ from pystac_client import Client
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
-from shapely import transform
+from requests.adapters import HTTPAdapter
 from shapely.affinity import translate
-from shapely.errors import ShapelyError
-from shapely.geometry import box, shape
+from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
-from urllib3.util.retry import Retry
 
-from cube.errors import SearchError, SourceError
+from cube.errors import SearchError, SourceError, TrustError
 from cube.grid import BBox
-from cube.readers.safe import NAME, find_products, open_safe, order_polarisations
-from cube.readers.scene import Files, Scene
+from cube.readers.access import Access, check_address, hint, plain
+from cube.readers.items import Record, scene_from_item
+from cube.readers.safe import NAME, find_products, open_safe
+from cube.readers.scene import Scene
+from cube.readers.transport import TIMEOUT_S, http_retry
 
-__all__ = ["ApiSource", "CatalogSource", "FolderSource", "Source", "area", "scene_from_item"]
+__all__ = ["ApiSource", "CatalogSource", "FolderSource", "Source", "area", "meets"]
 
-_RETRIES = 4
-_TIMEOUT_S = 60.0
-_REMOTE = ("http", "https", "s3", "gs", "az", "abfs")
+_PAGE = 250
+_IDS = 100
 _MALFORMED = (
     OSError,
     ValueError,
@@ -47,14 +48,23 @@ _MALFORMED = (
 )
 """What pystac and pystac-client raise on JSON that is not the STAC they expect."""
 _REFUSED = (APIError, ClientTypeError, ParametersError)
-_POLARISATIONS = ("vv", "vh", "hh", "hv")
 
 
 class Source(Protocol):
-    """Where scenes are found."""
+    """Where scenes are found.
 
-    def search(self, bbox: BBox, dates: tuple[date, date]) -> list[Scene]:
-        """Scenes over `bbox` on the days `dates`, both inclusive."""
+    Attributes
+    ----------
+    notes : list of str
+        What the last search left out, one line each.
+    """
+
+    notes: list[str]
+
+    def search(
+        self, bbox: BBox, dates: tuple[date, date], tracks: tuple[int, ...] = ()
+    ) -> list[Scene]:
+        """Scenes over `bbox` on the days `dates`, both inclusive, on `tracks` (all if empty)."""
         ...
 
     def fetch(self, ids: Iterable[str]) -> list[Scene]:
@@ -72,8 +82,9 @@ def area(bbox: BBox) -> BaseGeometry:
     return box(west, south, east if east > west else east + 360, north)
 
 
-def _meets(footprint: BaseGeometry, wanted: BaseGeometry) -> bool:
-    """Intersect with either written an earth's turn apart."""
+def meets(footprint: BaseGeometry, bbox: BBox) -> bool:
+    """Whether a footprint lies over a box, either written an earth's turn apart."""
+    wanted = area(bbox)
     return any(translate(footprint, turn).intersects(wanted) for turn in (0, 360, -360))
 
 
@@ -82,20 +93,59 @@ def _within(scene: Scene, dates: tuple[date, date]) -> bool:
     return bool(np.datetime64(dates[0]) <= day <= np.datetime64(dates[1]))
 
 
+def _wanted(
+    scenes: list[Scene], bbox: BBox, dates: tuple[date, date], tracks: tuple[int, ...]
+) -> list[Scene]:
+    return [
+        scene
+        for scene in scenes
+        if _within(scene, dates)
+        and (not tracks or scene.relative_orbit in tracks)
+        and meets(scene.footprint, bbox)
+    ]
+
+
+def _usable(
+    items: Iterable[Record], convert: Callable[[Record], Scene], notes: list[str]
+) -> list[Scene]:
+    """Scenes of the Items that can be read as one; a note for each other.
+
+    Raises
+    ------
+    SourceError
+        None of the Items can be used: what is wrong with the first.
+    TrustError
+        One leads to where its endpoint may not.
+    """
+    scenes: dict[str, Scene] = {}
+    first: SourceError | None = None
+    for item in items:
+        try:
+            scene = convert(item)
+        except TrustError:
+            raise
+        except SourceError as error:
+            first = first or error
+            notes.append(f"left out {error}")
+        else:
+            scenes[scene.id] = scene
+    if first is not None and not scenes:
+        raise first
+    return list(scenes.values())
+
+
 @dataclass
 class _Listed:
     """A source that can list everything it has."""
 
     scenes: list[Scene]
     name: str
+    notes: list[str] = field(default_factory=list)
 
-    def search(self, bbox: BBox, dates: tuple[date, date]) -> list[Scene]:
-        wanted = area(bbox)
-        return [
-            scene
-            for scene in self.scenes
-            if _within(scene, dates) and _meets(scene.footprint, wanted)
-        ]
+    def search(
+        self, bbox: BBox, dates: tuple[date, date], tracks: tuple[int, ...] = ()
+    ) -> list[Scene]:
+        return _wanted(self.scenes, bbox, dates, tracks)
 
     def fetch(self, ids: Iterable[str]) -> list[Scene]:
         known = {scene.id: scene for scene in self.scenes}
@@ -143,198 +193,185 @@ class FolderSource(_Listed):
 class CatalogSource(_Listed):
     """A static STAC catalog on disk."""
 
-    def __init__(self, catalog: Path, collection: str) -> None:
+    def __init__(self, catalog: Path, collection: str, *, projected: bool = False) -> None:
         try:
-            items = list(pystac.Catalog.from_file(str(catalog)).get_items(recursive=True))
+            items = [
+                _as_record(item)
+                for item in pystac.Catalog.from_file(str(catalog)).get_items(recursive=True)
+                if item.collection_id in (collection, None)
+            ]
         except _MALFORMED as error:
             raise SearchError(
                 f"{catalog}: not a readable STAC catalog ({_short(error)}); write it again"
             ) from error
-        scenes = [
-            scene_from_item(item, local=True)
-            for item in items
-            if item.collection_id in (collection, None)
-        ]
-        super().__init__(scenes, str(catalog))
+        notes: list[str] = []
+        access = Access(local=True)
+        scenes = _usable(
+            items, lambda item: scene_from_item(item, access, projected=projected), notes
+        )
+        super().__init__(scenes, str(catalog), notes)
+
+
+def _as_record(item: pystac.Item) -> Record:
+    item.make_asset_hrefs_absolute()
+    return item.to_dict(include_self_link=False, transform_hrefs=False)
+
+
+class _Guarded(HTTPAdapter):
+    """Connections of a search: another host than the API's own must be one it may lead to."""
+
+    def __init__(self, home: str, access: Access) -> None:
+        super().__init__(max_retries=http_retry(allowed_methods=None))  # searches are POST
+        self._home, self._access = urlsplit(home).netloc, access
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        """Send one request; every hop of a redirect and every next page comes through here."""
+        url = request.url or ""
+        if urlsplit(url).netloc != self._home:
+            check_address(url, self._access)
+        return super().send(request, *args, **kwargs)
 
 
 @dataclass
 class ApiSource:
-    """A STAC API, searched through pystac-client with paging, retry and backoff."""
+    """A STAC API, searched through pystac-client with paging, retry and backoff.
+
+    Attributes
+    ----------
+    url, collection : str
+    local : bool
+        Whether its hrefs may point into this machine; for an endpoint, `access` says so.
+    access : Access
+    projected : bool
+        Products lie on map grids.
+    """
 
     url: str
     collection: str
     local: bool = False
+    access: Access | None = None
+    projected: bool = False
+    notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._access = self.access or Access(local=self.local)
+
+    @cached_property
     def _client(self) -> Client:
-        retry = Retry(
-            total=_RETRIES,
-            backoff_factor=0.5,
-            status_forcelist=(429, 500, 502, 503, 504),
-            allowed_methods=None,  # searches are POST, and safe to repeat
-            respect_retry_after_header=True,
-        )
-        return Client.open(self.url, stac_io=StacApiIO(max_retries=retry, timeout=_TIMEOUT_S))
+        connection = StacApiIO(timeout=TIMEOUT_S[1])
+        for scheme in ("http://", "https://"):
+            connection.session.mount(scheme, _Guarded(self.url, self._access))
+        client = Client.open(self.url, stac_io=connection)
+        if not client.conforms_to("ITEM_SEARCH"):
+            raise ValueError("it offers no item search")
+        return client
 
-    def _items(self, **query: Any) -> list[pystac.Item]:
+    @property
+    def rights(self) -> Access:
+        """What its hrefs may reach."""
+        return self._access
+
+    def over(self, bbox: BBox) -> Iterator[Record]:
+        """Items over a box; see `records`."""
+        return self.records(**_place(bbox))
+
+    def records(self, **query: Any) -> Iterator[Record]:
+        """Items of the collection that match, page by page.
+
+        Raises
+        ------
+        SearchError
+            The API cannot be reached, refuses, or answers with something else.
+        """
         try:
-            search = self._client().search(collections=[self.collection], limit=100, **query)
-            return list(search.items())
+            search = self._client.search(collections=[self.collection], limit=_PAGE, **query)
+            for page in search.pages_as_dicts():
+                features = page["features"]
+                for item in features:
+                    if not isinstance(item, Mapping) or "properties" not in item:
+                        raise ValueError(f"an Item without properties: {str(item)[:60]}")
+                    yield item
         except (*_REFUSED, requests.RequestException, *_MALFORMED) as error:
             raise SearchError(
-                f"{self.url}: search failed ({_short(error)}); check the address and the network,"
-                " or use --source FOLDER"
+                f"{plain(self.url)}: search failed ({self._problem(error)}); check the address and"
+                " the network, or use --source FOLDER"
             ) from error
 
-    def search(self, bbox: BBox, dates: tuple[date, date]) -> list[Scene]:
+    def _problem(self, error: Exception) -> str:
+        status = getattr(error, "status_code", None)
+        if status in (401, 403):
+            return f"refused, HTTP {status}{hint(self._access)}"
+        if status == 404:
+            return f"HTTP 404; collection {self.collection}?"
+        if isinstance(error, json.JSONDecodeError) and error.doc.lstrip().startswith("<"):
+            return "a web page came instead of JSON"
+        return f"HTTP {status}: {_short(error)}" if status else _short(error)
+
+    def search(
+        self, bbox: BBox, dates: tuple[date, date], tracks: tuple[int, ...] = ()
+    ) -> list[Scene]:
         """See `Source.search`."""
-        west, south, east, north = bbox
-        boxes = [bbox] if east > west else [(west, south, 180, north), (-180, south, east, north)]
         when = f"{dates[0].isoformat()}T00:00:00Z/{dates[1].isoformat()}T23:59:59.999999Z"
-        found = {item.id: item for part in boxes for item in self._items(bbox=part, datetime=when)}
-        scenes = [scene_from_item(item, local=self.local) for item in found.values()]
+        query = {**_place(bbox), "datetime": when, **self._narrowed(tracks)}
+        self.notes.clear()
+        scenes = _usable(self.records(**query), self._scene, self.notes)
         # What a server answers is checked again: some ignore what they do not know
-        wanted = area(bbox)
-        return [
-            scene for scene in scenes if _within(scene, dates) and _meets(scene.footprint, wanted)
-        ]
+        return _wanted(scenes, bbox, dates, tracks)
+
+    def _scene(self, item: Record) -> Scene:
+        return scene_from_item(item, self._access, projected=self.projected)
+
+    def _narrowed(self, tracks: tuple[int, ...]) -> dict[str, Any]:
+        """Filter on tracks, only for a server that says that it knows filters."""
+        try:
+            able = bool(tracks) and self._client.conforms_to("FILTER")
+        except (*_REFUSED, requests.RequestException, *_MALFORMED):
+            able = False  # the search itself says what is wrong
+        if not able:
+            return {}
+        on_track = {"op": "in", "args": [{"property": "sat:relative_orbit"}, list(tracks)]}
+        return {"filter": on_track, "filter_lang": "cql2-json"}
 
     def fetch(self, ids: Iterable[str]) -> list[Scene]:
         """See `Source.fetch`."""
         wanted = list(ids)
-        found = {
-            scene.id: scene
-            for scene in (
-                scene_from_item(item, local=self.local) for item in self._items(ids=wanted)
-            )
-        }
+        found: dict[str, Scene] = {}
+        for first in range(0, len(wanted), _IDS):
+            for item in self.records(ids=wanted[first : first + _IDS]):
+                scene = self._scene(item)
+                found[scene.id] = scene
         for name in wanted:
             if name not in found:
-                raise SearchError(f"{self.url}: no longer holds {name}, which the cube needs")
+                raise SearchError(
+                    f"{plain(self.url)}: no longer holds {name}, which the cube needs"
+                )
         return [found[name] for name in wanted]
 
     def summary(self) -> str:
         """See `Source.summary`."""
-        return f"collection {self.collection} of {self.url} was asked"
-
-
-def scene_from_item(item: pystac.Item, *, local: bool) -> Scene:
-    """Read a Sentinel-1 Item as Planetary Computer, Earth Search and simulated catalogs write it.
-
-    Parameters
-    ----------
-    item : pystac.Item
-    local : bool
-        Whether the endpoint may point to files of this machine.
-
-    Raises
-    ------
-    SourceError
-        The Item lacks geometry, times, orbit or assets, or points where it may not.
-    """
-    found = item.properties
-    footprint = _geometry(item)
-    files, size = [], 0
-    for name in order_polarisations([key for key in _POLARISATIONS if key in item.assets]):
-        hrefs = {
-            "measurement": _href(item, name, local),
-            "annotation": _href(item, f"schema-product-{name}", local),
-            "calibration": _href(item, f"schema-calibration-{name}", local),
-            "noise": _href(item, f"schema-noise-{name}", local),
-        }
-        # Planetary Computer and Earth Search list the RFI file of products since 2022 as product
-        hrefs["annotation"] = hrefs["annotation"].replace("/rfi/rfi-", "/")
-        files.append((name, Files(**hrefs)))
-        size += _size(hrefs["measurement"])
-    if not files:
-        raise SourceError(f"{item.id}: no vv, vh, hh or hv asset; assets: {', '.join(item.assets)}")
-    return Scene(
-        id=item.id,
-        platform=str(found.get("platform", "")).lower(),
-        datatake=_number(item, "s1:datatake_id"),
-        relative_orbit=_number(item, "sat:relative_orbit"),
-        orbit_direction=str(found.get("sat:orbit_state", "")).lower(),
-        mode=str(found.get("sar:instrument_mode", "")),
-        product=str(found.get("sar:product_type", "")),
-        start=_moment(item, "start_datetime"),
-        stop=_moment(item, "end_datetime"),
-        footprint=footprint,
-        files=tuple(files),
-        size=size,
-    )
-
-
-def _geometry(item: pystac.Item) -> BaseGeometry:
-    if item.geometry is None:
-        raise SourceError(f"{item.id}: Item without geometry")
-    try:
-        footprint = shape(item.geometry)
-    except (ShapelyError, *_MALFORMED) as error:
-        raise SourceError(f"{item.id}: geometry is not GeoJSON ({_short(error)})") from error
-    west, south, east, north = footprint.bounds
-    if not (-360 <= west <= east <= 540 and -90.01 <= south <= north <= 90.01):
-        raise SourceError(
-            f"{item.id}: geometry {west:.0f},{south:.0f},{east:.0f},{north:.0f} is not in degrees"
-        )
-    if east - west > 180:  # written around the globe: across the antimeridian
-        footprint = transform(
-            footprint, lambda xy: xy + np.where(xy[:, :1] < 0, [360.0, 0.0], [0.0, 0.0])
-        )
-    return footprint
-
-
-def _href(item: pystac.Item, key: str, local: bool) -> str:
-    if key not in item.assets:
-        raise SourceError(f"{item.id}: no asset {key!r}; assets: {', '.join(item.assets)}")
-    href = item.assets[key].get_absolute_href() or item.assets[key].href
-    parts = urlparse(href)
-    if parts.scheme in _REMOTE and not is_loopback(parts.hostname or ""):
-        return href
-    if not local:
-        raise SourceError(
-            f"{item.id}: asset {key!r} points into this machine or network ({href[:60]}), which"
-            " only endpoints with trust = 'local' may do"
-        )
-    return unquote(parts.path) if parts.scheme == "file" else href
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name is this machine or a private network, as far as its text says."""
-    host = host.rstrip(".")
-    if host in ("", "localhost") or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+        asked = f"collection {self.collection} of {plain(self.url)} was asked"
         try:
-            # 127.1, 0x7f000001 and 2130706433 are addresses too
-            address = ipaddress.ip_address(socket.inet_aton(host))
-        except OSError:
-            return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_private or address.is_link_local
+            known = [collection.id for collection in self._client.get_collections()]
+        except (*_REFUSED, requests.RequestException, *_MALFORMED):
+            return asked
+        if not known or self.collection in known:
+            return asked
+        near = difflib.get_close_matches(self.collection, known, n=3, cutoff=0.3) or known[:10]
+        return (
+            f"{plain(self.url)} has no collection {self.collection!r}; it has {', '.join(near)};"
+            " name one with --collection"
+        )
 
 
-def _size(href: str) -> int:
-    path = Path(href)
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _number(item: pystac.Item, key: str) -> int:
-    value = item.properties.get(key)
-    try:
-        return int(value)  # type: ignore[arg-type]  # None is caught below
-    except (TypeError, ValueError) as error:
-        raise SourceError(f"{item.id}: {key} is {value!r}, not a whole number") from error
-
-
-def _moment(item: pystac.Item, key: str) -> np.datetime64:
-    value = item.properties.get(key) or item.properties.get("datetime")
-    try:
-        text = str(value).replace(" ", "T").removesuffix("+00:00").removesuffix("Z")
-        return np.datetime64(text, "us")
-    except ValueError as error:
-        raise SourceError(f"{item.id}: {key} {value!r} is not a time") from error
+def _place(bbox: BBox) -> dict[str, Any]:
+    """Where, as a search asks it: a box, or two where it crosses the antimeridian."""
+    west, south, east, north = bbox
+    if east > west:
+        return {"bbox": bbox}
+    halves = box(west, south, 180, north).union(box(-180, south, east, north))
+    return {"intersects": mapping(halves)}
 
 
 def _short(error: BaseException) -> str:

@@ -9,11 +9,16 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from cube.errors import SourceError
+from cube.readers.access import ON_DISK, Access, is_remote, plain
+from cube.readers.transport import get
 
 __all__ = ["local_name", "number", "parse", "parse_bytes", "text"]
 
 
-def parse(href: str, root: str | None = None) -> Element:
+_MAX_BYTES = 64 * 2**20  # the largest annotation holds under 10 MB
+
+
+def parse(href: str, root: str | None = None, access: Access = ON_DISK) -> Element:
     """Parse a file whose document element must be `root`.
 
     Raises
@@ -21,6 +26,8 @@ def parse(href: str, root: str | None = None) -> Element:
     SourceError
         The file is missing, malformed, declares entities, or is another document.
     """
+    if is_remote(href):
+        return parse_bytes(get(href, access, _MAX_BYTES), plain(href), root)
     try:
         content = Path(href).read_bytes()
     except OSError as error:

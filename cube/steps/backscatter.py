@@ -53,7 +53,7 @@ def _image_coordinates(
     surface: NDArray[np.float32],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Line and sample of a block's pixels, tile by tile of the grid."""
-    annotation = open_annotation(files.annotation)
+    annotation = open_annotation(files)
     line, sample = np.empty(surface.shape), np.empty(surface.shape)
     for tile_rows, tile_cols in tiles(rows, cols, shape_of(source.grid)):
         part = (
@@ -88,7 +88,7 @@ def _block(rows: slice, cols: slice, source: PassSource) -> NDArray[np.float32]:
                 window = Window.around(line, sample, shape)
             if window is not None:
                 # where slices overlap, the earlier one is kept if it is valid
-                bilinear(image.read(window), window[:2], line, sample, band)
+                bilinear(image.read(window, (line, sample)), window[:2], line, sample, band)
     raise_to_floor(out, FLOOR)
     return out
 

@@ -44,8 +44,11 @@ class Surface:
     grid : GeoBox
     dem : Dem
     hand, permanent_water : Raster or None
-    tracks : tuple of (relative orbit, annotation paths of the track's slices)
+    tracks : tuple of (relative orbit, files of the track's slices)
     exclusion : Exclusion
+    sighted : bool
+        Whether slices have annotations: without, there is no incidence angle, and what a track
+        never imaged is not known.
     """
 
     grid: GeoBox
@@ -54,6 +57,7 @@ class Surface:
     permanent_water: Raster | None
     tracks: tuple[tuple[int, tuple[Files, ...]], ...]
     exclusion: Exclusion
+    sighted: bool = True
 
 
 def _node_map(
@@ -215,7 +219,7 @@ def _incidence(
         inner = out[y : y + size[0], x : x + size[1]]
         points, axis_x, axis_y, up, scale = _lattice(grid, tile_rows, tile_cols, part[1:-1, 1:-1])
         for files in slices:
-            annotation = open_annotation(files.annotation)
+            annotation = open_annotation(files)
             try:
                 sight = sight_lattice(
                     annotation.orbit, annotation.image, points, axis_x, axis_y, up
@@ -247,6 +251,10 @@ def _block(rows: slice, cols: slice, surface: Surface) -> NDArray[np.float32]:
     if surface.permanent_water is not None:
         water = _sample(grid, rows, cols, surface.permanent_water, nearest=True)
         next(layers)[:] = np.where(np.isin(water, (0, 1)), water, np.float32(NO_DATA))
+    if not surface.sighted:
+        for mask in layers:
+            mask[:] = common
+        return out
     for (_, slices), angle, mask in zip(surface.tracks, layers, layers, strict=True):
         angle[:] = _incidence(grid, rows, cols, wide, slices)
         mask[:] = common | (np.isnan(angle) * np.uint8(Flag.NEVER_IMAGED))
@@ -297,5 +305,7 @@ def surface_bands(surface: Surface) -> list[tuple[str, int | None]]:
     if surface.permanent_water is not None:
         bands.append(("permanent_water", None))
     for index in range(len(surface.tracks)):
-        bands += [("incidence_angle", index), ("mask", index)]
+        if surface.sighted:
+            bands.append(("incidence_angle", index))
+        bands.append(("mask", index))
     return bands

@@ -475,7 +475,9 @@ def test_a_cube_of_another_format_is_replaced_on_request(build, small_event, own
     content = json.loads(root.read_text())
     content["attributes"]["floodcube"]["format"] = "0"
     root.write_text(json.dumps(content))
-    assert "cube format 0, this version reads 1" in build(small_event, own_cube).error
+    assert (
+        f"cube format 0, this version reads {FORMAT_VERSION}" in build(small_event, own_cube).error
+    )
     build(small_event, own_cube, "--resolution", 40, "--overwrite").fine()
 
 

@@ -404,7 +404,7 @@ def test_passes_are_sorted_by_time(model):
 
 
 def test_an_annotation_travels(model):
-    found = open_annotation(model.files[0][1].annotation)
+    found = open_annotation(model.files[0][1])
     assert pickle.loads(pickle.dumps(found)).epoch == found.epoch
 
 

@@ -61,7 +61,9 @@ class Case:
             out=str(built),
         )
         self.resolved: Resolved = resolve(request)
-        self.plan, passes = plan_cube(request, self.resolved, open_source(self.resolved, request))
+        self.plan, passes, _ = plan_cube(
+            request, self.resolved, open_source(self.resolved, request)
+        )
         self.path = str(built)
         self.shape = (int(self.resolved.grid.shape[0]), int(self.resolved.grid.shape[1]))
         files = [tuple(scene.of(self.plan.polarisations) for scene in one.scenes) for one in passes]

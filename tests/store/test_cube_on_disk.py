@@ -40,7 +40,7 @@ def template(small_event: Path, scratch: Path, tmp_path_factory: pytest.TempPath
         out=str(tmp_path_factory.mktemp("template") / "cube.zarr"),
     )
     resolved = resolve(request)
-    plan, _ = plan_cube(request, resolved, open_source(resolved, request))
+    plan, *_ = plan_cube(request, resolved, open_source(resolved, request))
     _create(resolved, plan)
     return resolved.out
 

@@ -1,0 +1,111 @@
+"""Where things come from: endpoints of the catalog, addresses, folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cube.catalog import Endpoint, load_endpoint
+from cube.errors import CatalogError, PlanError
+from cube.readers.access import Access, is_loopback
+from cube.readers.stac import ApiSource, CatalogSource, FolderSource, Source
+
+__all__ = ["DEFAULT_COLLECTIONS", "find_endpoint", "known_endpoint", "layer_source", "scene_source"]
+
+DEFAULT_COLLECTIONS = {"grd": "sentinel-1-grd", "rtc": "sentinel-1-rtc"}
+"""Collections asked for at an address that no endpoint describes: Planetary Computer's names."""
+
+
+def find_endpoint(source: str, catalog: str | None) -> Endpoint | None:
+    """Endpoint of that id; None for a URL or something on disk.
+
+    Raises
+    ------
+    CatalogError
+        Neither.
+    """
+    if "://" in source or Path(source).exists():
+        return None
+    try:
+        return load_endpoint(source, catalog)
+    except CatalogError as error:
+        raise CatalogError(
+            f"source {source!r} is neither a folder, a URL nor a known endpoint: {error}"
+        ) from error
+
+
+def known_endpoint(source: str, catalog: str | None) -> Endpoint | None:
+    """Endpoint of that id, or None; a source that is not there at all is refused on opening."""
+    try:
+        return find_endpoint(source, catalog)
+    except CatalogError:
+        return None
+
+
+def scene_source(
+    source: str, product: str, collection: str | None, catalog: str | None, scratch: Path
+) -> Source:
+    """Open a source of scenes.
+
+    Raises
+    ------
+    CatalogError
+        An endpoint that has no such products, or delivers whole archives only.
+    PlanError
+        No such folder.
+    """
+    projected = product == "rtc"
+    endpoint = find_endpoint(source, catalog)
+    if endpoint is not None:
+        return _of_endpoint(endpoint, product, collection)
+    name = collection or DEFAULT_COLLECTIONS[product]
+    if "://" in source and not source.startswith("file://"):
+        local = is_loopback(urlsplit(source).hostname or "")
+        return ApiSource(source, name, access=Access(local=local), projected=projected)
+    folder = Path(source.removeprefix("file://"))
+    if not folder.exists():
+        raise PlanError(f"--source {folder}: no such folder")
+    index = folder if folder.name == "catalog.json" else folder / "catalog.json"
+    if index.is_file():
+        return CatalogSource(index, name, projected=projected)
+    if projected:
+        raise PlanError(
+            f"--source {folder}: no catalog.json; terrain-corrected products need a STAC catalog"
+        )
+    return FolderSource(folder, scratch / "safe")
+
+
+def _of_endpoint(endpoint: Endpoint, product: str, collection: str | None) -> ApiSource:
+    if endpoint.url is None:
+        raise CatalogError(f"endpoint {endpoint.id} has no url; give --source FOLDER")
+    name = collection or endpoint.collections.get(product)
+    if name is None:
+        known = ", ".join(kind for kind in endpoint.collections if kind in DEFAULT_COLLECTIONS)
+        raise CatalogError(
+            f"endpoint {endpoint.id} has no {product} products, it has {known}; give --collection"
+            " or another --source"
+        )
+    if endpoint.delivers == "archives":
+        raise CatalogError(
+            f"endpoint {endpoint.id} delivers whole archives behind a login, of which no part can"
+            " be read; download the products and give --source FOLDER"
+        )
+    access = Access.of(endpoint)
+    return ApiSource(endpoint.url, name, access=access, projected=product == "rtc")
+
+
+def layer_source(endpoint: Endpoint, layer: str) -> tuple[ApiSource, str]:
+    """Source and asset of a layer (``dem``, ``permanent_water``) that an endpoint holds.
+
+    Raises
+    ------
+    CatalogError
+        It holds none.
+    """
+    name, asset = endpoint.collections.get(layer), endpoint.assets.get(layer)
+    if endpoint.url is None or name is None or asset is None:
+        known = ", ".join(endpoint.assets) or "none"
+        raise CatalogError(
+            f"endpoint {endpoint.id} holds no {layer}, its layers: {known}; give a file"
+        )
+    return ApiSource(endpoint.url, name, access=Access.of(endpoint)), asset
