@@ -12,6 +12,8 @@ import pytest
 import rasterio
 import zarr
 
+from cube.schema import FORMAT_VERSION
+
 BOX = "68.163,27.482,68.213,27.518"
 
 
@@ -30,7 +32,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 def test_unknown_event_offers_near_names(cube_command):
     error = cube_command("plan", "--event", "pakistan2202").error
-    assert "unknown event 'pakistan2202'; did you mean pakistan2022?" in error
+    assert "unknown event 'pakistan2202'; did you mean pakistan2022" in error
 
 
 def test_unknown_event_file_is_named(cube_command, tmp_path):
@@ -475,9 +477,8 @@ def test_a_cube_of_another_format_is_replaced_on_request(build, small_event, own
     content = json.loads(root.read_text())
     content["attributes"]["floodcube"]["format"] = "0"
     root.write_text(json.dumps(content))
-    assert (
-        f"cube format 0, this version reads {FORMAT_VERSION}" in build(small_event, own_cube).error
-    )
+    error = build(small_event, own_cube).error
+    assert f"cube format 0, this version reads {FORMAT_VERSION}" in error
     build(small_event, own_cube, "--resolution", 40, "--overwrite").fine()
 
 
