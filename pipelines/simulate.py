@@ -5,23 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 from cube.errors import PlanError
-from cube.simulate import simulate_event
+from cube.simulate import SCENARIOS, simulate_event
 
 __all__ = ["simulate"]
 
 
-def simulate(folder: Path, *, seed: int = 0, small: bool = False) -> Path:
+def simulate(
+    folder: Path, *, seed: int = 0, small: bool = False, scenario: str | None = None
+) -> Path:
     """Simulate an event into a new folder; see `cube.simulate.simulate_event`.
+
+    Parameters
+    ----------
+    folder : Path
+    seed : int
+    small : bool
+        Short for the scenario ``small``.
+    scenario : str, optional
+        ``demo`` if none is given, ``small`` or ``indus``.
 
     Raises
     ------
     PlanError
-        The folder exists, or cannot be written.
+        There is no such scenario, or the folder exists or cannot be written.
     """
+    name = scenario or ("small" if small else "demo")
+    if name not in SCENARIOS:
+        raise PlanError(f"no scenario {name!r}; choose one of {', '.join(SCENARIOS)}")
+    if small and name != "small":
+        raise PlanError(f"--small and the scenario {name!r} exclude each other; leave one out")
     folder = folder.absolute()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        return simulate_event(folder, seed=seed, small=small).directory
+        return simulate_event(folder, seed=seed, scenario=SCENARIOS[name]).directory
     except FileExistsError as error:
         raise PlanError(f"{folder}: exists already; choose a new folder") from error
     except OSError as error:

@@ -9,9 +9,12 @@ from cube.simulate.event import SimulatedEvent, simulate_event
 from cube.simulate.product import ProductSpec
 from cube.simulate.products import simulate_product
 from cube.simulate.safe import rewrite_pixels, write_grd
+from cube.simulate.scenarios import SCENARIOS, Scenario
 
 __all__ = [
+    "SCENARIOS",
     "ProductSpec",
+    "Scenario",
     "SimulatedEvent",
     "rewrite_pixels",
     "simulate_event",

@@ -1,11 +1,10 @@
-"""A whole simulated flood: passes on two tracks, DEM, permanent water, truth, STAC catalog."""
+"""A whole simulated flood: products of its passes, DEM, permanent water, truth, STAC catalog."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,11 +20,12 @@ from cube.simulate.catalog import product_item, raster_item, write_catalog
 from cube.simulate.geometry import ImageGeometry, image_over
 from cube.simulate.groundmap import ground_map, solve_terrain
 from cube.simulate.luts import calibration_table, noise_power, noise_table, sigma_gain
-from cube.simulate.orbit import Direction, Orbit, orbit_over
+from cube.simulate.orbit import Orbit, orbit_over
 from cube.simulate.pixels import Border, add_border, form_image
 from cube.simulate.product import ProductSpec, SliceTimes, interferometric_swaths, mid_swath_time
 from cube.simulate.radiometry import GroundState, TrackView, scene_sigma0, view, wet_fraction
 from cube.simulate.safe import write_grd
+from cube.simulate.scenarios import DEMO, SMALL, Pass, Scenario, Track
 from cube.simulate.terrain import write_dem
 from cube.simulate.world import World, build_world, flood_depth
 
@@ -34,59 +34,7 @@ __all__ = ["SimulatedEvent", "simulate_event"]
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-BBOX: BBox = (68.13, 27.45, 68.27, 27.55)
-SMALL_BBOX: BBox = (68.163, 27.482, 68.213, 27.518)
 MARGIN_M = 1500.0
-BEFORE = (date(2022, 6, 1), date(2022, 8, 20))
-DURING = (date(2022, 8, 21), date(2022, 9, 20))
-TITLE = "Simulated flood on a made-up river plain"
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """Ground track: its side, time of day and the incidence angle in the middle of the area."""
-
-    relative_orbit: int
-    direction: Direction
-    incidence_deg: float
-
-
-DESCENDING = Track(78, "descending", 36.7)
-ASCENDING = Track(42, "ascending", 40.4)
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """One overflight and what the ground was like."""
-
-    track: Track
-    time: str
-    absolute_orbit: int
-    stage_m: float = 0.0
-    wind_m_s: float = 4.0
-    soil_db: float = 0.0
-    parts: int = 1
-    border: bool = False
-
-
-PASSES = (
-    Pass(DESCENDING, "2022-07-08T01:25:17.2", 44075, wind_m_s=3.5, soil_db=-0.4),
-    Pass(ASCENDING, "2022-07-17T13:36:40.5", 44214, wind_m_s=4.5, soil_db=-0.2),
-    Pass(DESCENDING, "2022-07-20T01:25:17.9", 44250, wind_m_s=5.0, border=True),
-    Pass(ASCENDING, "2022-07-29T13:36:41.2", 44389, wind_m_s=3.0, soil_db=0.2),
-    Pass(DESCENDING, "2022-08-01T01:25:19.01", 44425, wind_m_s=4.0, soil_db=0.3, parts=2),
-    Pass(ASCENDING, "2022-08-10T13:36:41.9", 44564, wind_m_s=5.5, soil_db=0.4),
-    Pass(DESCENDING, "2022-08-13T01:25:19.3", 44600, wind_m_s=2.5, soil_db=0.5),
-    Pass(DESCENDING, "2022-08-25T01:25:20.0", 44775, stage_m=0.35, wind_m_s=3.0, soil_db=0.9),
-    Pass(DESCENDING, "2022-09-06T01:25:20.3", 44950, stage_m=0.75, wind_m_s=9.5, soil_db=0.8),
-    Pass(ASCENDING, "2022-09-15T13:36:44.1", 45089, stage_m=1.1, wind_m_s=3.5, soil_db=0.6),
-    Pass(DESCENDING, "2022-09-18T01:25:20.6", 45125, stage_m=1.2, wind_m_s=4.0, soil_db=0.7),
-)
-"""In order of time, five days before Sentinel-1A really flew there, so that none can be mistaken
-for an observation. The last one is the largest flood, the one before the last of the descending
-track is windy enough for water to be as bright as bare soil in VV."""
-
-SMALL_PASSES = (PASSES[0], PASSES[2], PASSES[4], PASSES[10])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +52,9 @@ class SimulatedEvent:
     """SAFE folders in order of time."""
 
 
-def simulate_event(directory: Path, *, seed: int = 0, small: bool = False) -> SimulatedEvent:
+def simulate_event(
+    directory: Path, *, seed: int = 0, small: bool = False, scenario: Scenario | None = None
+) -> SimulatedEvent:
     """Simulate a flood and write it as a folder.
 
     The folder is built beside its place and renamed when it is complete: a run that is stopped
@@ -117,7 +67,9 @@ def simulate_event(directory: Path, *, seed: int = 0, small: bool = False) -> Si
     seed : int
         Of landscape, speckle and weather. The same seed gives the same pixels.
     small : bool
-        5 by 4 km and four passes of one track, for tests.
+        Short for the scenario ``SMALL``, which tests use.
+    scenario : Scenario, optional
+        What is simulated; ``DEMO`` if none is given.
 
     Returns
     -------
@@ -132,9 +84,10 @@ def simulate_event(directory: Path, *, seed: int = 0, small: bool = False) -> Si
     """
     if directory.exists():
         raise FileExistsError(f"{directory} is already there; remove it or choose another name")
+    chosen = scenario or (SMALL if small else DEMO)
     part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
-        names = _build(part, seed, small=small)
+        names = _build(part, seed, chosen)
         part.chmod(0o755)
         part.rename(directory)
     except BaseException:
@@ -142,7 +95,7 @@ def simulate_event(directory: Path, *, seed: int = 0, small: bool = False) -> Si
         raise
     return SimulatedEvent(
         directory,
-        SMALL_BBOX if small else BBOX,
+        chosen.bbox,
         directory / "catalog.json",
         directory / "event.toml",
         directory / "dem.tif",
@@ -152,17 +105,16 @@ def simulate_event(directory: Path, *, seed: int = 0, small: bool = False) -> Si
     )
 
 
-def _build(directory: Path, seed: int, *, small: bool) -> list[str]:
+def _build(directory: Path, seed: int, scenario: Scenario) -> list[str]:
     """Write everything into an empty folder and return the names of the products."""
-    bbox, passes = (SMALL_BBOX, SMALL_PASSES) if small else (BBOX, PASSES)
-    world = build_world(bbox, seed, dem_margin_deg=0.06 if small else 0.21)
+    world = build_world(scenario.bbox, seed, dem_margin_deg=scenario.dem_margin_deg)
     (directory / "safe").mkdir()
     views: dict[Track, TrackView] = {}
     items, names = [], []
-    for number, item in enumerate(passes):
+    for number, item in enumerate(scenario.passes):
         if item.track not in views:
-            views[item.track] = view(world, _orbit(item.track, item.time, bbox), seed)
-        simulator = PassSimulator(world, bbox, views[item.track], item, number, seed)
+            views[item.track] = view(world, _orbit(item.track, item.time, scenario.bbox), seed)
+        simulator = PassSimulator(world, scenario, views[item.track], item, number, seed)
         for spec, safe in simulator.write(directory / "safe"):
             items.append(product_item(spec, safe))
             names.append(safe.name)
@@ -173,17 +125,17 @@ def _build(directory: Path, seed: int, *, small: bool) -> list[str]:
     _write_map(
         directory / "truth.tif",
         world.target,
-        truth(world, max(passes, key=lambda item: item.time)),
+        truth(world, scenario.passes[-1]),
         "simulated: 0 dry, 1 permanent water, 2 flood",
     )
-    (directory / "event.toml").write_text(_event_text(bbox, seed))
-    day = np.datetime64(BEFORE[0], "us")
+    (directory / "event.toml").write_text(_event_text(scenario, seed))
+    day = np.datetime64(scenario.before[0], "us")
     collections = {
         "sentinel-1-grd": items,
         "dem": [raster_item("dem", directory / "dem.tif", day)],
         "permanent-water": [raster_item("permanent-water", directory / "permanent_water.tif", day)],
     }
-    write_catalog(directory, TITLE, collections)
+    write_catalog(directory, scenario.title, collections)
     return names
 
 
@@ -230,22 +182,22 @@ def _write_map(path: Path, grid: GeoBox, values: NDArray[np.generic], text: str)
         file.set_band_description(1, text)
 
 
-def _event_text(bbox: BBox, seed: int) -> str:
+def _event_text(scenario: Scenario, seed: int) -> str:
     """Content of the event file."""
     return "\n".join(
         [
-            'id = "demo"',
-            f'title = "{TITLE}"',
+            f'id = "{scenario.id}"',
+            f'title = "{scenario.title}"',
             "simulated = true",
-            f"before = [{BEFORE[0]}, {BEFORE[1]}]",
-            f"during = [{DURING[0]}, {DURING[1]}]",
+            f"before = [{scenario.before[0]}, {scenario.before[1]}]",
+            f"during = [{scenario.during[0]}, {scenario.during[1]}]",
             'dem = "dem.tif"',
             'permanent_water = "permanent_water.tif"',
             f'sources = ["simulated by cube.simulate, seed {seed}"]',
             "",
             "[[aois]]",
-            'name = "plain"',
-            f"bbox = [{', '.join(str(value) for value in bbox)}]",
+            f'name = "{scenario.aoi}"',
+            f"bbox = [{', '.join(str(value) for value in scenario.bbox)}]",
             "",
         ]
     )
@@ -256,7 +208,7 @@ class PassSimulator:
     """Images of one overflight."""
 
     world: World
-    bbox: BBox
+    scenario: Scenario
     view: TrackView
     item: Pass
     number: int
@@ -282,8 +234,8 @@ class PassSimulator:
     def _spec(self) -> ProductSpec:
         """The overflight as one product; the orbit wanders in its tube of 100 m or so."""
         tube = np.random.default_rng(self._stream(9)).uniform(-0.004, 0.004)
-        orbit = _orbit(self.item.track, self.item.time, self.bbox, float(tube))
-        west, south, east, north = self.bbox
+        orbit = _orbit(self.item.track, self.item.time, self.scenario.bbox, float(tube))
+        west, south, east, north = self.scenario.bbox
         lon, lat = np.array([west, east, west, east]), np.array([south, south, north, north])
         height = np.full(4, float(np.median(self.world.height_m)))
         swaths = interferometric_swaths(orbit, float(height[0]))
@@ -302,7 +254,7 @@ class PassSimulator:
             # Border noise belongs to the processor before 2.90, which knew no azimuth vectors.
             ipf="002.84" if old else "003.40",
             noise_form="range" if old else "range and azimuth",
-            label=f"{TITLE}, seed {self.seed}",
+            label=f"{self.scenario.title}, seed {self.seed}",
         )
 
     def _parts(self, whole: ProductSpec) -> list[ProductSpec]:

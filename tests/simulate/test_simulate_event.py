@@ -12,12 +12,15 @@ import pystac
 import pytest
 import rasterio
 
+from cube.catalog import load_event
 from cube.grid import target_grid
 from cube.simulate import event as module
 from cube.simulate import simulate_event
-from cube.simulate.event import BBOX, PASSES, SMALL_BBOX
 from cube.simulate.layout import Layout, layout_of
+from cube.simulate.scenarios import DEMO, INDUS, SCENARIOS, SMALL
 from cube.simulate.world import build_world, flood_depth
+
+PASSES = DEMO.passes
 
 
 def pixels(folder) -> dict[str, str]:
@@ -31,7 +34,7 @@ def pixels(folder) -> dict[str, str]:
 def test_event_file_reads_as_toml(event):
     content = tomllib.loads(event.event.read_text())
     assert content["simulated"] is True
-    assert content["aois"] == [{"name": "plain", "bbox": list(SMALL_BBOX)}]
+    assert content["aois"] == [{"name": "plain", "bbox": list(SMALL.bbox)}]
     for window in ("before", "during"):
         assert all(type(day) is date for day in content[window])
     assert content["before"][1] < content["during"][0]
@@ -39,13 +42,46 @@ def test_event_file_reads_as_toml(event):
         assert (event.directory / content[key]).is_file()
 
 
-def test_passes_lie_in_their_windows_and_the_last_is_the_largest():
-    windows = {False: module.BEFORE, True: module.DURING}
-    for item in PASSES:
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(SCENARIOS))
+def test_passes_lie_in_their_windows_and_on_their_tracks(scenario):
+    windows = {False: scenario.before, True: scenario.during}
+    for item in scenario.passes:
         first, last = windows[item.stage_m > 0]
         assert first <= date.fromisoformat(item.time[:10]) <= last
         assert (item.absolute_orbit - 73) % 175 + 1 == item.track.relative_orbit
-    assert [item.time for item in PASSES] == sorted(item.time for item in PASSES)
+    times = [item.time for item in scenario.passes]
+    assert times == sorted(times)
+    assert scenario.title.startswith("Simulated")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(SCENARIOS))
+def test_a_track_is_flown_every_twelve_days(scenario):
+    """175 orbits in 12 days, which is what Sentinel-1 repeats after, to a few seconds."""
+    tracks = {item.track for item in scenario.passes}
+    for track in tracks:
+        flown = [item for item in scenario.passes if item.track == track]
+        for first, second in itertools.pairwise(flown):
+            turns, rest = divmod(second.absolute_orbit - first.absolute_orbit, 175)
+            gap = np.datetime64(second.time) - np.datetime64(first.time)
+            assert rest == 0
+            assert abs(gap / np.timedelta64(1, "s") - turns * 12 * 86400) < 5
+
+
+def test_the_indus_scenario_rehearses_the_event_of_the_catalogue():
+    event = load_event("pakistan2022")
+    assert INDUS.bbox == event.aois[0].bbox
+    assert (INDUS.before, INDUS.during) == (event.before, event.during)
+    flown = {(item.time[:10], item.absolute_orbit) for item in INDUS.passes}
+    # Orbits and days of products that exist: 27 August and 8 September 2022 on 42, 30 August on 78
+    assert {("2022-08-27", 44739), ("2022-09-08", 44914), ("2022-08-30", 44775)} <= flown
+    for track in (78, 42):
+        assert track in event.tracks
+        own = [item.stage_m > 0 for item in INDUS.passes if item.track.relative_orbit == track]
+        assert own.count(True) >= 2
+        assert own.count(False) >= 2
+
+
+def test_the_demo_ends_with_the_largest_flood():
     assert max(PASSES, key=lambda item: item.stage_m) is PASSES[-1]
     tracks = [(item.track.relative_orbit, item.stage_m > 0) for item in PASSES]
     assert [tracks.count(key) for key in ((78, False), (78, True), (42, False), (42, True))] == [
@@ -93,7 +129,7 @@ def test_dem_states_its_vertical_datum_and_covers_the_images(event):
 
 
 def test_full_world_has_hills_slopes_and_every_class():
-    world = build_world(BBOX, 0)
+    world = build_world(DEMO.bbox, 0)
     window = world.target_window()
     south, east = np.gradient(world.height_m, 10.0)
     slope = np.degrees(np.arctan(np.hypot(south, east)))
@@ -107,8 +143,8 @@ def test_full_world_has_hills_slopes_and_every_class():
 
 @pytest.mark.parametrize("item", PASSES[:2], ids=["descending", "ascending"])
 def test_every_pixel_of_an_image_shows_a_part_of_the_world(item):
-    world = build_world(BBOX, 0, dem_margin_deg=0.06)
-    simulator = module.PassSimulator(world, BBOX, None, item, 0, 0)
+    world = build_world(DEMO.bbox, 0, dem_margin_deg=0.06)
+    simulator = module.PassSimulator(world, DEMO, None, item, 0, 0)
     row, col = simulator._ground(simulator._spec().geometry)
     assert row.min() > 1
     assert col.min() > 1
@@ -126,7 +162,7 @@ def test_seeds_have_rivers_of_their_own():
 
 
 def test_flood_grows_from_the_river_and_stays_connected():
-    world = build_world(SMALL_BBOX, 0, dem_margin_deg=0.05)
+    world = build_world(SMALL.bbox, 0, dem_margin_deg=0.05)
     stages = [item.stage_m for item in PASSES if item.stage_m > 0]
     areas = [int((flood_depth(world, stage) > 0).sum()) for stage in sorted(stages)]
     assert all(np.diff(areas) > 0)
@@ -229,9 +265,9 @@ def test_catalog_moves_with_its_folder(event):
 
 def test_flood_darkens_open_ground_and_brightens_standing_vegetation(event):
     """First and last pass on the same track, by the truth and the land cover, in image space."""
-    world = build_world(SMALL_BBOX, 0, dem_margin_deg=0.06)
+    world = build_world(SMALL.bbox, 0, dem_margin_deg=0.06)
     depth = flood_depth(world, PASSES[-1].stage_m)
-    view = module.view(world, module._orbit(PASSES[-1].track, PASSES[-1].time, SMALL_BBOX), 0)
+    view = module.view(world, module._orbit(PASSES[-1].track, PASSES[-1].time, SMALL.bbox), 0)
     dry, wet = (
         module.scene_sigma0(world, view, module.GroundState(water, 4.0, 0.0, 1))
         for water in (np.zeros_like(depth), depth)
@@ -245,3 +281,19 @@ def test_flood_darkens_open_ground_and_brightens_standing_vegetation(event):
     assert np.median(change[open_ground]) < np.median(change[partly]) < 1
     untouched = (depth == 0) & ~world.permanent
     assert np.abs(change[untouched]).max() < 1e-3
+
+
+def test_every_manifest_says_that_it_is_simulated(event):
+    for product in event.products:
+        assert f"({SMALL.title}, seed 0)" in (product / "manifest.safe").read_text()
+
+
+def test_a_scenario_is_chosen_by_name(cube_command, tmp_path, tree, small_event):
+    cube_command("simulate", "--scenario", "small", tmp_path / "event").fine()
+    assert tree(tmp_path / "event") == tree(small_event)
+
+
+@pytest.mark.parametrize("words", [("--scenario", "large"), ("--small", "--scenario", "indus")])
+def test_a_scenario_that_cannot_be_is_refused(cube_command, tmp_path, words):
+    assert words[-1] in cube_command("simulate", *words, tmp_path / "event").error
+    assert list(tmp_path.iterdir()) == []
