@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 
+from cube.grid import BBox
+from cube.readers.footprint import coverage
 from cube.readers.scene import Scene
 from cube.schema import Role
 
-__all__ = ["Pass", "Windows", "group_passes"]
+__all__ = ["Pass", "Triplet", "Windows", "group_passes", "latest_products", "triplets"]
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ def group_passes(
 ) -> tuple[list[Pass], tuple[str, ...], list[str]]:
     """Group scenes into passes, sorted by time.
 
-    Re-processed products of one slice count once: the last by name stays. Scenes that lack the
+    A slice that was processed again counts once: the product made last stays. Scenes that lack the
     polarisations most scenes have are left out, and so are those of other tracks than `tracks`
-    (all, where none is named).
+    (all, where none is named) and those of days that have no role.
 
     Returns
     -------
@@ -84,16 +86,12 @@ def group_passes(
     notes : list of str
         One line for everything left out.
     """
-    notes = []
-    unique: dict[tuple[str, int, np.datetime64], Scene] = {}
-    for scene in sorted(scenes, key=lambda scene: scene.id):
-        if tracks and scene.relative_orbit not in tracks:
-            continue
-        earlier = unique.get((scene.platform, scene.datatake, scene.start))
-        if earlier is not None:
-            notes.append(f"left out {earlier.id}: processed again as {scene.id}")
-        unique[scene.platform, scene.datatake, scene.start] = scene
-    kept = list(unique.values())
+    wanted = [
+        scene
+        for scene in scenes
+        if (not tracks or scene.relative_orbit in tracks) and windows.role(scene.start) is not None
+    ]
+    kept, notes = latest_products(wanted)
     if not kept:
         return [], (), notes
     counted = Counter(scene.polarisations for scene in kept)
@@ -110,10 +108,10 @@ def group_passes(
     passes = []
     for (platform, datatake), members in grouped.items():
         members.sort(key=lambda scene: (scene.start, scene.id))
-        role = windows.role(members[0].start)
+        first = members[0]
+        role = windows.role(first.start)
         if role is None:
             continue
-        first = members[0]
         passes.append(
             Pass(
                 platform,
@@ -126,3 +124,97 @@ def group_passes(
             )
         )
     return sorted(passes, key=lambda one: (one.time, one.platform)), common, notes
+
+
+def latest_products(scenes: Iterable[Scene]) -> tuple[list[Scene], list[str]]:
+    """Scenes without those that were processed again, and a line for each left out.
+
+    Two products are of one slice where they are of one datatake and sense the same for more than
+    half the shorter one's time: a processor starts a slice some milliseconds earlier or later, and
+    neighbouring slices share at most a tenth. The product made last stays; where its source does
+    not say when it was made, the last by name.
+    """
+    by_datatake: dict[tuple[str, int, str], list[Scene]] = {}
+    for scene in scenes:
+        by_datatake.setdefault((scene.platform, scene.datatake, scene.product), []).append(scene)
+    kept, notes = [], []
+    for members in by_datatake.values():
+        # The newest first: whoever then senses the same as one that is kept is an earlier version
+        members.sort(key=_made, reverse=True)
+        chosen: list[Scene] = []
+        for scene in members:
+            again = next((other for other in chosen if _same_slice(scene, other)), None)
+            if again is None:
+                chosen.append(scene)
+            else:
+                notes.append(f"left out {scene.id}: processed again as {again.id}")
+        kept += chosen
+    return sorted(kept, key=lambda scene: (scene.start, scene.id)), notes
+
+
+def _made(scene: Scene) -> tuple[np.datetime64, str]:
+    known = scene.processed if scene.processed is not None else np.datetime64(0, "us")
+    return known, scene.id
+
+
+def _same_slice(one: Scene, other: Scene) -> bool:
+    if one.start == other.start:
+        return True
+    shared = min(one.stop, other.stop) - max(one.start, other.start)
+    shorter = min(one.stop - one.start, other.stop - other.start)
+    return bool(shared > shorter / 2)
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """What Kuro Siwo shows a network: the two latest passes before a day and the first after it.
+
+    Attributes
+    ----------
+    track : int
+    earlier, later : Pass
+        ``pre2`` and ``pre1`` of the data set; real times keep them apart (others count them the
+        other way round).
+    after : Pass
+    """
+
+    track: int
+    earlier: Pass
+    later: Pass
+    after: Pass
+
+
+def triplets(
+    scenes: Sequence[Scene], day: date, bbox: BBox, least_cover: float = 0.9
+) -> list[Triplet]:
+    """Triplets over an area, one for every track that has one, the soonest after the day first.
+
+    Rule (Bountos et al. 2024, Kuro Siwo): after = first acquisition from the event's day on that
+    covers the area; before = the two latest ones before the day, of the same relative orbit (and
+    so of the same direction).
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        As a search found them, with days before and after.
+    day : date
+        Of the event, UTC; a pass on that day is after it.
+    bbox : west, south, east, north
+        Degrees.
+    least_cover : float
+        Share of the area that the slices of a pass must cover together.
+    """
+    first, last = date.min, date.max
+    windows = Windows((first, day - timedelta(days=1)), (day, last))
+    passes = [
+        one
+        for one in group_passes(scenes, windows)[0]
+        if coverage([scene.footprint for scene in one.scenes], bbox) >= least_cover
+    ]
+    found = []
+    for track in sorted({one.track for one in passes}):
+        before = [one for one in passes if one.track == track and one.role == "before"]
+        after = [one for one in passes if one.track == track and one.role == "during"]
+        if len(before) >= 2 and after:
+            found.append(Triplet(track, before[-2], before[-1], after[0]))
+    return sorted(found, key=lambda triplet: triplet.after.time)

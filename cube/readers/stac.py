@@ -20,19 +20,18 @@ from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
-from shapely.affinity import translate
 from shapely.geometry import box, mapping
-from shapely.geometry.base import BaseGeometry
 
 from cube.errors import SearchError, SourceError, TrustError
 from cube.grid import BBox
 from cube.readers.access import Access, check_address, hint, plain
+from cube.readers.footprint import meets
 from cube.readers.items import Record, scene_from_item
 from cube.readers.safe import NAME, find_products, open_safe
 from cube.readers.scene import Scene
 from cube.readers.transport import TIMEOUT_S, http_retry
 
-__all__ = ["ApiSource", "CatalogSource", "FolderSource", "Source", "area", "meets"]
+__all__ = ["ApiSource", "CatalogSource", "FolderSource", "Source"]
 
 _PAGE = 250
 _IDS = 100
@@ -74,18 +73,6 @@ class Source(Protocol):
     def summary(self) -> str:
         """What is there at all, in a few words for an error message."""
         ...
-
-
-def area(bbox: BBox) -> BaseGeometry:
-    """Box as a geometry; one across the antimeridian goes beyond 180 degrees east."""
-    west, south, east, north = bbox
-    return box(west, south, east if east > west else east + 360, north)
-
-
-def meets(footprint: BaseGeometry, bbox: BBox) -> bool:
-    """Whether a footprint lies over a box, either written an earth's turn apart."""
-    wanted = area(bbox)
-    return any(translate(footprint, turn).intersects(wanted) for turn in (0, 360, -360))
 
 
 def _within(scene: Scene, dates: tuple[date, date]) -> bool:

@@ -19,9 +19,10 @@ from rasterio.merge import merge
 from cube.errors import SearchError, SourceError
 from cube.grid import BBox
 from cube.readers.access import Access, plain
+from cube.readers.footprint import meets
 from cube.readers.items import Record, asset_href, footprint_of
 from cube.readers.remote import open_raster
-from cube.readers.stac import ApiSource, meets
+from cube.readers.stac import ApiSource
 
 __all__ = ["Tile", "find_tiles", "gather", "water_from_occurrence"]
 

@@ -244,16 +244,6 @@ def test_a_plan_from_an_api_lists_its_passes(api, cube_command, small_event):
     assert [one["scenes"] for one in found["passes"]] == [["a"], ["b"]]
 
 
-def test_a_build_from_an_api_says_that_products_must_be_on_disk(
-    api, cube_command, small_event, tmp_path
-):
-    api.items = [item("a")]
-    words = ("--event", small_event / "event.toml", "--source", api.url, "--hand", "none")
-    error = cube_command("build", *words, "--out", tmp_path / "cube.zarr").error
-    assert "a: lies at example.com, this version reads products on disk" in error
-    assert list(tmp_path.iterdir()) == []
-
-
 # --- Items
 
 
