@@ -99,13 +99,7 @@ def is_loopback(host: str) -> bool:
         except OSError:
             return False
     address = getattr(address, "ipv4_mapped", None) or address
-    return (
-        address.is_loopback
-        or address.is_private
-        or address.is_link_local
-        or address.is_unspecified
-        or address.is_multicast
-    )
+    return not address.is_global or address.is_multicast
 
 
 def check_address(href: str, access: Access) -> None:

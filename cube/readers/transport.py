@@ -24,6 +24,8 @@ RETRIES = 4
 TIMEOUT_S = (10.0, 60.0)
 """Seconds to connect, and between two bytes."""
 LONGEST_WAIT_S = 30
+BACKOFF_S = 0.3
+"""First wait; every further one is twice as long."""
 _REDIRECTS = 5
 _POOL = 16
 _PIECE = 1 << 18
@@ -35,8 +37,8 @@ def http_retry(**settings: Any) -> Retry:
     return Retry(
         total=RETRIES,
         redirect=0,
-        backoff_factor=0.3,
-        backoff_jitter=0.2,
+        backoff_factor=BACKOFF_S,
+        backoff_jitter=BACKOFF_S / 2,
         status_forcelist=_BUSY,
         respect_retry_after_header=True,
         retry_after_max=LONGEST_WAIT_S,
@@ -93,7 +95,7 @@ def _ask(href: str, access: Access, span: tuple[int, int] | None, limit: int) ->
             break
         except _CutError as error:
             problem = str(error)
-            time.sleep(0.1 * 2**attempt)
+            time.sleep(BACKOFF_S * 2**attempt)
     raise SourceError(
         f"{plain(href)}: cannot be read ({problem}); check the network and try again, a build goes"
         " on where it stopped"
@@ -221,8 +223,8 @@ def _bucket(name: str, access: Access) -> Any:
     return S3Store(
         name,
         client_options={
-            "connect_timeout": f"{TIMEOUT_S[0]:.0f}s",
-            "timeout": f"{TIMEOUT_S[1]:.0f}s",
+            "connect_timeout": f"{1000 * TIMEOUT_S[0]:.0f}ms",
+            "timeout": f"{1000 * TIMEOUT_S[1]:.0f}ms",
             "allow_http": local,
         },
         retry_config={"max_retries": RETRIES},
