@@ -116,7 +116,13 @@ def _fetch(href: str, access: Access, run: tuple[int, int]) -> bytes:
 def prefetch(href: str, access: Access, spans: list[tuple[int, int]]) -> None:
     """Fetch byte spans (start, stop) that are about to be read, in few requests side by side."""
     wanted: set[int] = set()
+    size = _header(href, access)[1]
     for start, stop in spans:
+        if stop > size:
+            raise SourceError(
+                f"{plain(href)}: damaged: ends at {size:,} bytes, a tile lies at {start:,} to"
+                f" {stop:,}; the file is truncated"
+            )
         wanted.update(range(start // PAGE, -(-stop // PAGE)))
     missing = _PAGES.missing(href, wanted)
     if missing:
