@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -109,12 +110,8 @@ def _build(directory: Path, seed: int, scenario: Scenario) -> list[str]:
     """Write everything into an empty folder and return the names of the products."""
     world = build_world(scenario.bbox, seed, dem_margin_deg=scenario.dem_margin_deg)
     (directory / "safe").mkdir()
-    views: dict[Track, TrackView] = {}
     items, names = [], []
-    for number, item in enumerate(scenario.passes):
-        if item.track not in views:
-            views[item.track] = view(world, _orbit(item.track, item.time, scenario.bbox), seed)
-        simulator = PassSimulator(world, scenario, views[item.track], item, number, seed)
+    for simulator in simulators(world, scenario, seed):
         for spec, safe in simulator.write(directory / "safe"):
             items.append(product_item(spec, safe))
             names.append(safe.name)
@@ -148,6 +145,15 @@ def _orbit(track: Track, time: str, bbox: BBox, tube_deg: float = 0.0) -> Orbit:
         direction=track.direction,
         incidence_deg=track.incidence_deg + tube_deg,
     )
+
+
+def simulators(world: World, scenario: Scenario, seed: int) -> Iterator[PassSimulator]:
+    """One for each pass, in order of time; passes of one track share what they see."""
+    views: dict[Track, TrackView] = {}
+    for number, item in enumerate(scenario.passes):
+        if item.track not in views:
+            views[item.track] = view(world, _orbit(item.track, item.time, scenario.bbox), seed)
+        yield PassSimulator(world, scenario, views[item.track], item, number, seed)
 
 
 def truth(world: World, item: Pass) -> NDArray[np.uint8]:
@@ -231,6 +237,15 @@ class PassSimulator:
     def _stream(self, key: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed, spawn_key=(self.number, key))
 
+    def state(self) -> GroundState:
+        """What the ground was like."""
+        return GroundState(
+            flood_depth(self.world, self.item.stage_m),
+            self.item.wind_m_s,
+            self.item.soil_db,
+            int(self._stream(8).generate_state(1)[0]),
+        )
+
     def _spec(self) -> ProductSpec:
         """The overflight as one product; the orbit wanders in its tube of 100 m or so."""
         tube = np.random.default_rng(self._stream(9)).uniform(-0.004, 0.004)
@@ -271,13 +286,7 @@ class PassSimulator:
         """Digital numbers of all lines of the pass."""
         world = self.world
         row, col = self._ground(whole.geometry)
-        state = GroundState(
-            flood_depth(world, self.item.stage_m),
-            self.item.wind_m_s,
-            self.item.soil_db,
-            int(self._stream(8).generate_state(1)[0]),
-        )
-        scene = scene_sigma0(world, self.view, state)
+        scene = scene_sigma0(world, self.view, self.state())
         gain = sigma_gain(whole, calibration_table(whole))
         images = {}
         for key, name in enumerate(whole.polarisations):

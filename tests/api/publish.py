@@ -170,15 +170,16 @@ def product_item(made: Publication, source: Json, target: Path) -> Json:
     for asset in item["assets"].values():
         inside = asset["href"].split(f"/{RECORDED}_", 1)[1].partition("/")[2]
         asset["href"] = made.href("sentinel-1-grd", target / inside)
-    found = source["properties"]
-    item["properties"] |= {key: found[key] for key in item["properties"] if key in found}
-    item["properties"] |= {
-        "platform": found["platform"].upper(),
-        "proj:shape": found["s1:shape"][::-1],
-        "start_datetime": spaced(found["start_datetime"]),
-        "end_datetime": spaced(found["end_datetime"]),
-    }
+    item["properties"] |= acquired(item["properties"], source["properties"])
+    item["properties"]["proj:shape"] = source["properties"]["s1:shape"][::-1]
     return simulated(item, "sentinel-1-grd")
+
+
+def acquired(wanted: Json, found: Json) -> Json:
+    """How and when a product was acquired, as far as recorded Items say it."""
+    same = {key: found[key] for key in wanted if key in found and not key.startswith("proj:")}
+    times = {key: spaced(found[key]) for key in ("start_datetime", "end_datetime")}
+    return same | times | {"platform": found["platform"].upper()}
 
 
 def spaced(moment: str) -> str:
@@ -189,21 +190,20 @@ def spaced(moment: str) -> str:
 def write_cog(source: Path | str, target: Path, **options: str) -> None:
     """Copy a raster as a cloud-optimised GeoTIFF."""
     given = {"compress": "deflate", "blocksize": "512", "level": "1", "num_threads": "2"}
-    rasterio.shutil.copy(
-        source, target, driver="COG", overview_resampling="nearest", **given | options
-    )
+    given["overview_resampling"] = "nearest"
+    rasterio.shutil.copy(source, target, driver="COG", **given | options)
 
 
 def write_array(target: Path, values: NDArray[Any], **profile: Any) -> None:
     """Write one band as a cloud-optimised GeoTIFF."""
-    tags = profile.pop("tags", {})
+    tags, options = profile.pop("tags", {}), profile.pop("options", {})
     shape = {"height": values.shape[0], "width": values.shape[1], "count": 1}
     with MemoryFile() as memory:
         with memory.open(driver="GTiff", dtype=values.dtype, **shape, **profile) as file:
             file.write(values, 1)
             file.update_tags(TIFFTAG_IMAGEDESCRIPTION="simulated", **tags)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_cog(memory.name, target)
+        write_cog(memory.name, target, **options)
 
 
 # --- layers

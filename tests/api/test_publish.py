@@ -16,9 +16,11 @@ import rasterio
 import requests
 from planetary_computer.settings import Settings
 from publish import STORES, Publication, publish
+from publish_rtc import NO_DATA, publish_rtc
 from servers import AssetServer, asset_server  # noqa: F401  # a fixture
 
 from cube.readers.stac import ApiSource
+from cube.simulate import SCENARIOS
 
 BBOX = (68.163, 27.482, 68.213, 27.518)
 DATES = (date(2022, 6, 1), date(2022, 9, 20))
@@ -29,7 +31,9 @@ PRODUCTS = 5
 def published(
     small_event: Path, data_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Publication:
-    return publish(small_event, tmp_path_factory.mktemp("store") / "blobs", data_dir / "stac")
+    made = publish(small_event, tmp_path_factory.mktemp("store") / "blobs", data_dir / "stac")
+    publish_rtc(made, SCENARIOS["small"])
+    return made
 
 
 def local(published: Publication, href: str) -> Path:
@@ -124,6 +128,41 @@ def test_occurrence_is_a_share_of_permanent_water(published, small_event):
         metres = 111_195.0**2 * np.cos(np.radians(27.5))
         area = share[known].sum() / 100 * size * metres
         assert area == pytest.approx((water.read(1) == 1).sum() * 100, rel=0.02)
+
+
+def test_terrain_corrected_products_are_gamma_nought_on_the_grid(published, small_event):
+    found = published.of("sentinel-1-rtc")
+    assert [one["id"] for one in found] == [
+        f"{one['id']}_rtc" for one in published.of("sentinel-1-grd")
+    ]
+    for item in found:
+        with rasterio.open(local(published, item["assets"]["vv"]["href"])) as file:
+            assert (file.nodata, file.dtypes, file.res) == (NO_DATA, ("float32",), (10, 10))
+            assert item["properties"]["proj:epsg"] == file.crs.to_epsg() == 32642
+            assert item["properties"]["proj:transform"] == list(file.transform)[:9]
+            assert item["properties"]["proj:shape"] == list(file.shape)
+            assert file.transform.c % 10 == file.transform.f % 10 == 0
+            values = file.read(1)
+        assert 0.3 < (values != NO_DATA).mean() < 1
+        assert 0.005 < np.median(values[values != NO_DATA]) < 0.5
+
+
+def test_the_flood_is_dark_in_terrain_corrected_products(published, small_event):
+    """In the last pass, against the first, on the truth's grid."""
+    items = published.of("sentinel-1-rtc")
+    with rasterio.open(small_event / "truth.tif") as file:
+        truth, box = file.read(1), file.bounds
+    levels = []
+    for item in (items[0], items[-1]):
+        with rasterio.open(local(published, item["assets"]["vv"]["href"])) as file:
+            window = rasterio.windows.from_bounds(*box, transform=file.transform).round_offsets()
+            levels.append(file.read(1, window=window.round_lengths()))
+    before, after = levels
+    assert before.shape == truth.shape
+    known = (before != NO_DATA) & (after != NO_DATA)
+    for kind, low, high in ((0, 0.8, 1.6), (1, 0.8, 1.6), (2, 0.0, 0.8)):
+        here = known & (truth == kind)
+        assert low < np.median(after[here]) / np.median(before[here]) < high, kind
 
 
 def test_a_base_address_takes_the_place_of_the_hosts(small_event, data_dir, tmp_path):
