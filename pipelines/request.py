@@ -15,7 +15,6 @@ from cube.grid import BBox, check_bbox, crs_of, target_grid
 from cube.readers.dem import Dem, open_dem
 from cube.readers.passes import Windows
 from cube.readers.stac import Source
-from cube.simulate import simulate_event
 from pipelines.layers import Tiled
 from pipelines.sources import find_endpoint, known_endpoint, scene_source
 
@@ -222,6 +221,8 @@ def _simulate(folder: Path) -> None:
     """Simulate an event, once."""
     if folder.exists():
         return
+    from cube.simulate import simulate_event  # takes 40 MB, which a real event does without
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         simulate_event(folder)
