@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from cube.readers.passes import Pass
 from cube.readers.projected import check_projected
 from cube.readers.raster import describe
 from cube.readers.safe import extract
-from cube.readers.scene import Scene, open_calibrated
+from cube.readers.scene import Files, Scene, open_calibrated
 from cube.readers.stac import Source
 from cube.readers.tiled import Tile
 from cube.schema import Role, cube_variables
@@ -30,6 +32,9 @@ from pipelines.runner import Progress, Runner
 from pipelines.stages import Stages
 
 __all__ = ["Result", "build"]
+
+_CHECKS = 8
+"""Products looked at side by side."""
 
 
 @dataclass(frozen=True)
@@ -203,15 +208,24 @@ def _ready(
         if scene.archive is not None:
             progress.say(f"unpacking {scene.id}")
             extract(Path(scene.archive), resolved.scratch / "safe")
-    with progress.stage("checking products", len(scenes)) as advance:
-        for scene in scenes:
-            for files in scene.of(plan.polarisations):
-                if resolved.product == "rtc":
-                    check_projected(files)
-                else:
-                    open_calibrated(files, resolved.backscatter).raw.check()
-            advance()
+    wanted = [files for scene in scenes for files in scene.of(plan.polarisations)]
+    with progress.stage("checking products", len(wanted)) as advance:
+        check = check_projected if resolved.product == "rtc" else _check_calibrated(resolved)
+        # Side by side: remote tables of a pass come from eight files, each a wait for the network
+        pool = ThreadPoolExecutor(_CHECKS)
+        try:
+            for _ in pool.map(check, wanted):
+                advance()
+        finally:
+            pool.shutdown(cancel_futures=True)
     return passes
+
+
+def _check_calibrated(resolved: Resolved) -> Callable[[Files], None]:
+    def check(files: Files) -> None:
+        open_calibrated(files, resolved.backscatter).raw.check()
+
+    return check
 
 
 def _create(resolved: Resolved, plan: Plan) -> None:

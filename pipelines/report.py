@@ -46,7 +46,9 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += [
         f"blocks    {run['blocks'][0]} x {run['blocks'][1]} of {run['block']} x {run['block']}"
         f" pixels, on {run['workers']} {run['scheduler']}",
-        f"read      {_bytes(run['bytes_source'])} of measurements at most",
+        f"read      about {_bytes(run['bytes_fetched'])} over the network"
+        if run["bytes_fetched"]
+        else f"read      {_bytes(run['bytes_source'])} of measurements at most",
     ]
     if run["bytes_unpacked"]:
         lines.append(f"unpack    {_bytes(run['bytes_unpacked'])} into the scratch folder")

@@ -29,6 +29,7 @@ __all__ = ["Tile", "find_tiles", "gather", "water_from_occurrence"]
 PERMANENT_PERCENT = 75
 """Share of valid observations under water from which water counts as permanent (1984 to 2021)."""
 _MEMORY_MB = 64
+_TILED = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def gather(
                 dtype=dtype,
                 resampling=Resampling.bilinear,
                 dst_path=aside,
-                dst_kwds={"driver": "GTiff", "tiled": True, "compress": "deflate"},
+                dst_kwds={"driver": "GTiff", **_TILED},
                 mem_limit=_MEMORY_MB,
             )
     except RasterioError as error:
