@@ -221,7 +221,7 @@ def gdal_address(href: str, access: Access) -> str:
 _NAMES: dict[str, tuple[str, Access]] = {}
 """What the paths that GDAL sees stand for."""
 _OPENING = threading.Lock()
-"""GDAL's table of openers is one for the process, and an entry leaves it when opening ends."""
+"""Tables of openers and of warnings to ignore are one for the process, and change while opening."""
 _failures: list[SourceError] = []
 
 
@@ -259,13 +259,14 @@ def open_raster(href: str, access: Access, **options: Any) -> tuple[Any, list[So
         It is no raster.
     """
     global _failures
-    with warnings.catch_warnings():
+    remote = is_remote(href)
+    if remote:
+        _header(href, access)  # before the lock: this one waits for the network
+    failures: list[SourceError] = []
+    with _OPENING, warnings.catch_warnings():
         # Radar geometry has ground control points or nothing: that is expected here
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        if not is_remote(href):
-            return rasterio.open(href, **options), []
-        _header(href, access)  # before the lock: this one waits for the network
-        with _OPENING:
-            failures: list[SourceError] = []
-            _failures = failures
-            return rasterio.open(_name(href, access), opener=_open, **options), failures
+        if not remote:
+            return rasterio.open(href, **options), failures
+        _failures = failures
+        return rasterio.open(_name(href, access), opener=_open, **options), failures
