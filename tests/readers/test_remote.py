@@ -101,7 +101,9 @@ def test_samples_near_the_coordinates_are_those_of_the_file(server, name):
         )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     line=st.floats(-200, 2000),
     sample=st.floats(-200, 2500),
