@@ -1,37 +1,35 @@
 """Backscatter of one pass from terrain-corrected products, through a STAC loader.
 
-Two loaders stand behind one door: stackstac, and odc-stac, which is maintained. Both get the grid
-in full (what an Item says of its projection is not believed), and both end in a stack of one task
-or a few per block. Loader versions may change how pixels are resampled: of all backscatter, this
-alone is outside the promise that blocks never change a bit, except on a grid that continues the
-products' own, where pixels are copied.
+Two loaders stand behind one door: stackstac, which cuts the grid into windows for our own reader,
+and odc-stac, which is maintained and reads by itself. Both get the grid in full: what an Item says
+of its projection is not believed. The first keeps the promise that blocks never change a bit. The
+second does so only where pixels are copied: elsewhere it lets GDAL choose a kernel for each block,
+a little wider than the first's.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import pystac
 import rasterio
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from cube.chunks import pull_blocks
-from cube.errors import PlanError, SourceError
-from cube.grid import crs_of, lonlat_bounds, shape_of
+from cube.errors import SourceError
+from cube.grid import crs_of, shape_of
 from cube.kernels.radiometry import FLOOR
 from cube.kernels.resample import raise_to_floor
-from cube.readers.access import plain
+from cube.readers.access import forget_tokens, plain
 from cube.readers.projected import ProjectedReader
 from cube.readers.remote import GDAL_HTTP, gdal_address
 from cube.readers.scene import Files
@@ -39,7 +37,10 @@ from cube.readers.scene import Files
 __all__ = ["RtcSource", "projected"]
 
 _GEOTIFF = "image/tiff; application=geotiff"
+_PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 _DAY = datetime(2000, 1, 1, tzinfo=UTC)
+_PIXELS = 3857
+"""Any code: stackstac wants one, and does nothing with it where Items and grid agree."""
 
 
 @dataclass(frozen=True)
@@ -80,80 +81,75 @@ def projected(source: RtcSource, block: int, engine: str) -> da.Array:
     return _ENGINES[engine](source, block)
 
 
-def _finished(stack: NDArray[np.float32]) -> NDArray[np.float32]:
-    """First valid of the slices, raised to the floor. Shape (slice, band, y, x) to (band, y, x)."""
-    out = np.array(stack[0])
-    for later in stack[1:]:
-        np.copyto(out, later, where=np.isnan(out))
-    raise_to_floor(out, FLOOR)
-    return out
-
-
 # --- stackstac
 
 
 class _Reader:
-    """What stackstac calls a reader: ours, with its signing, retry and trust, behind its names."""
+    """What stackstac calls a reader: one polarisation of a pass, all slices in one.
 
-    def __init__(self, *, url: str, spec: Any, slices: tuple[Files, ...], **_: Any) -> None:
-        self._spec, self._slices, self._url = spec, slices, url
-        files = next(one for one in slices if one.measurement == url)
-        height, width = spec.shape
-        crs = f"EPSG:{spec.epsg}"
-        self._reader = ProjectedReader(files, crs, Affine(*spec.transform[:6]), (height, width))
+    Ours, with its signing, retry and trust, behind stackstac's names. Slices are read in order and
+    only while something is missing, so that a block never holds more than one of them.
+    """
+
+    def __init__(self, *, url: str, source: RtcSource, **_: Any) -> None:
+        self._url, self._source = url, source
+        grid = source.grid
+        crs, transform, shape = str(crs_of(grid)), grid.affine, shape_of(grid)
+        self._readers = [
+            ProjectedReader(files[int(url)], crs, transform, shape) for files in source.slices
+        ]
 
     def read(self, window: RasterWindow, **_: Any) -> NDArray[np.float32]:
-        rows, cols = window.toslices()
-        return self._reader.read(rows, cols)
+        first, *others = self._readers
+        out = first.read(*window.toslices())
+        for later in others:
+            if not np.isnan(out).any():
+                break
+            np.copyto(out, later.read(*window.toslices()), where=np.isnan(out))
+        raise_to_floor(out, FLOOR)
+        return out
 
     def close(self) -> None:
         """Nothing is shared: what is open belongs to its thread."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self._url, "spec": self._spec, "slices": self._slices}
+        return {"url": self._url, "source": self._source}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # the same as when it was made
 
 
 def _stackstac(source: RtcSource, block: int) -> da.Array:
+    """Stack of one Item, the pass, whose assets are its polarisations.
+
+    stackstac gets the grid as pixels: it only cuts it into windows, and what it knows of maps (an
+    EPSG code, bounds that divide evenly) is asked of no grid.
+    """
     import stackstac
 
-    grid = source.grid
-    epsg = crs_of(grid).to_epsg()
-    if epsg is None:
-        raise PlanError(
-            f"stackstac needs a CRS with an EPSG code, not {str(grid.crs)[:60]!r}; choose --engine"
-            " odc-stac or --crs EPSG:N"
-        )
+    height, width = shape_of(source.grid)
     bands = [str(number) for number in range(len(source.slices[0]))]
-    every = tuple(files for one in source.slices for files in one)
-    items = [
-        {
-            "type": "Feature",
-            "id": str(number),
-            "bbox": list(lonlat_bounds(grid)),
-            "geometry": None,
-            "properties": {
-                "datetime": f"2000-01-01T00:00:00.{number:06d}Z",
-                # The whole grid: each file says itself, when it is opened, where it lies
-                "proj:epsg": epsg,
-                "proj:bbox": list(grid.boundingbox.bbox),
-            },
-            "assets": {
-                band: {"href": files.measurement} for band, files in zip(bands, one, strict=True)
-            },
-        }
-        for number, one in enumerate(source.slices)
-    ]
+    bounds = (0, 0, width, height)
+    item = {
+        "type": "Feature",
+        "id": "pass",
+        "bbox": [0, 0, 0, 0],
+        "geometry": None,
+        "properties": {
+            "datetime": "2000-01-01T00:00:00Z",
+            "proj:epsg": _PIXELS,
+            "proj:bbox": bounds,  # the whole grid: where a file lies, it says itself
+        },
+        "assets": {band: {"href": band} for band in bands},
+    }
     stack = stackstac.stack(
-        items,
+        [item],
         assets=bands,
-        epsg=epsg,
-        resolution=(grid.resolution.x, -grid.resolution.y),
-        bounds=grid.boundingbox.bbox,
+        epsg=_PIXELS,
+        resolution=1,
+        bounds=bounds,
         snap_bounds=False,
-        chunksize=(-1, -1, block, block),
+        chunksize=(1, -1, block, block),
         dtype=np.dtype("float32"),
         fill_value=np.float32("nan"),
         rescale=False,
@@ -161,10 +157,15 @@ def _stackstac(source: RtcSource, block: int) -> da.Array:
         xy_coords=False,
         properties=False,
         band_coords=False,
-        reader=partial(_Reader, slices=every),
+        reader=partial(_Reader, source=source),
     )
-    finished: da.Array = da.map_blocks(_finished, stack.data, drop_axis=0, dtype="float32")
-    return finished
+    lazy: da.Array = da.map_blocks(_only, stack.data, drop_axis=0, dtype="float32")
+    return lazy
+
+
+def _only(stack: NDArray[np.float32]) -> NDArray[np.float32]:
+    one: NDArray[np.float32] = stack[0]
+    return one
 
 
 # --- odc-stac
@@ -172,52 +173,99 @@ def _stackstac(source: RtcSource, block: int) -> da.Array:
 
 def _odc_block(rows: slice, cols: slice, source: RtcSource) -> NDArray[np.float32]:
     """Read a block when it is due: a signed address would not outlive a graph that held it."""
+    grid = source.grid[rows, cols]
+    first, *others = source.slices
+    out = _odc_slice(first, grid)
+    for later in others:
+        if not np.isnan(out).any():
+            break
+        np.copyto(out, _odc_slice(later, grid), where=np.isnan(out))
+    raise_to_floor(out, FLOOR)
+    return out
+
+
+def _odc_slice(slice_files: tuple[Files, ...], grid: GeoBox) -> NDArray[np.float32]:
+    """Polarisations of one slice, shape (band, y, x); zero is no data, as for the other engine."""
+    try:
+        out = _odc_load(slice_files, grid)
+    except RasterioError:
+        if not any(files.access.signing for files in slice_files):
+            raise _unreadable(slice_files) from None  # GDAL's words may hold a signed address
+        forget_tokens()  # one may have been withdrawn before its time
+        try:
+            out = _odc_load(slice_files, grid)
+        except RasterioError:
+            raise _unreadable(slice_files) from None
+    out[out == 0] = np.nan
+    return out
+
+
+def _odc_load(slice_files: tuple[Files, ...], grid: GeoBox) -> NDArray[np.float32]:
     import odc.stac
 
-    grid = source.grid[rows, cols]
-    bands = [str(number) for number in range(len(source.slices[0]))]
-    items = [_odc_item(number, one, grid) for number, one in enumerate(source.slices)]
-    addresses = {
-        files.measurement: gdal_address(files.measurement, files.access)
-        for one in source.slices
-        for files in one
+    addresses = {  # odc-stac refuses hrefs that are not absolute
+        f"/{band}": gdal_address(files.measurement, files.access)
+        for band, files in enumerate(slice_files)
     }
-    try:
-        with rasterio.Env(**GDAL_HTTP):
-            loaded = odc.stac.load(
-                items,
-                bands=bands,
-                geobox=grid,
-                groupby="id",
-                resampling="bilinear",
-                dtype="float32",
-                nodata=float("nan"),
-                patch_url=addresses.__getitem__,
-                progress=None,
-            )
-    except RasterioError as error:
-        names = ", ".join(plain(files.measurement) for one in source.slices for files in one)
-        raise SourceError(f"{names[:300]}: cannot be read by odc-stac") from error
-    stack = np.stack([loaded[band].values for band in bands], axis=1)
-    stack[stack == 0] = np.nan
-    return _finished(stack)
-
-
-def _odc_item(number: int, files: tuple[Files, ...], grid: GeoBox) -> pystac.Item:
-    """Item of a slice that lies, as far as it says, over the whole block: the file knows better."""
-    footprint = grid.extent.to_crs("EPSG:4326", resolution=math.inf)
-    item = pystac.Item(
-        id=f"{number:04d}",
-        geometry=footprint.json,
-        bbox=list(footprint.boundingbox.bbox),
-        datetime=_DAY + timedelta(microseconds=number),
-        properties={},
-    )
-    for band, one in enumerate(files):
-        item.add_asset(
-            str(band), pystac.Asset(one.measurement, media_type=_GEOTIFF, roles=["data"])
+    with rasterio.Env(**GDAL_HTTP):
+        loaded = odc.stac.load(
+            [_odc_item(tuple(addresses), grid)],
+            bands=list(addresses),
+            geobox=grid,
+            resampling="bilinear",
+            dtype="float32",
+            nodata=float("nan"),
+            patch_url=addresses.__getitem__,
+            driver=_odc_driver(),
         )
+    return np.concatenate([loaded[band].values for band in addresses])
+
+
+def _unreadable(slice_files: tuple[Files, ...]) -> SourceError:
+    names = " or ".join(plain(files.measurement) for files in slice_files)
+    return SourceError(
+        f"{names[:300]}: cannot be read by odc-stac; try again, a build goes on where it stopped,"
+        " or build with --engine stackstac, which says more"
+    )
+
+
+def _odc_item(bands: tuple[str, ...], grid: GeoBox) -> pystac.Item:
+    """Item of a slice whose assets have, as far as it says, the grid of the block.
+
+    So odc-stac reads every one of them, wherever it thinks that dates change or zones end; what
+    lies where, the file says itself when it is opened.
+    """
+    item = pystac.Item(
+        id="slice",
+        geometry=None,
+        bbox=None,
+        datetime=_DAY,
+        properties={
+            "proj:wkt2": crs_of(grid).to_wkt(),
+            "proj:shape": list(shape_of(grid)),
+            "proj:transform": list(grid.affine)[:6],
+        },
+        stac_extensions=[_PROJECTION],
+    )
+    for band in bands:
+        item.add_asset(band, pystac.Asset(band, media_type=_GEOTIFF, roles=["data"]))
     return item
+
+
+@lru_cache(maxsize=1)
+def _odc_driver() -> Any:
+    """odc-stac's own reader, for which a file without no-data value has zero as such."""
+    from odc.loader import RioDriver, RioReader
+
+    class Reader(RioReader):
+        def read(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().read(replace(cfg, src_nodata_fallback=0), *args, **kwargs)
+
+    class Driver(RioDriver):
+        def open(self, src: Any, ctx: Any) -> Any:
+            return Reader(src, ctx)
+
+    return Driver()
 
 
 def _odc(source: RtcSource, block: int) -> da.Array:
