@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
@@ -21,7 +20,7 @@ from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import CRSError, RasterioError
-from rasterio.warp import reproject
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from cube.errors import SourceError
@@ -34,6 +33,8 @@ __all__ = ["ProjectedReader", "check_projected"]
 
 _ALIGNED = 1e-3
 """Share of a pixel by which two grids may lie apart and count as one."""
+_TOLERANCE = 0.01
+"""Pixels of the file by which GDAL's transformer may miss where it does not call PROJ."""
 _LATTICE = 5
 """Points along a tile's edge that tell where it lies in a file."""
 _MARGIN = 2
@@ -222,17 +223,22 @@ class ProjectedReader:
             for axis, size in zip("XY", fitted.size, strict=True)
         }
         for (tile_rows, tile_cols), _ in tiles:
-            tile = np.full(_shape(tile_rows, tile_cols), np.nan, "float32")
-            reproject(
-                rasterio.band(raster, 1),
-                tile,
-                src_nodata=raster.nodata if raster.nodata is not None else 0,
-                dst_crs=self.crs,
-                dst_transform=self.transform * Affine.translation(tile_cols.start, tile_rows.start),
-                dst_nodata=np.nan,
+            height, width = _shape(tile_rows, tile_cols)
+            # not rasterio.warp.reproject, whose threads switch warnings on for one another
+            with WarpedVRT(
+                raster,
+                crs=self.crs,
+                transform=self.transform * Affine.translation(tile_cols.start, tile_rows.start),
+                width=width,
+                height=height,
                 resampling=Resampling.bilinear,
+                nodata=np.nan,
+                src_nodata=raster.nodata if raster.nodata is not None else 0,
+                dtype="float32",
+                tolerance=_TOLERANCE,
                 **kernel,
-            )
+            ) as warped:
+                tile = warped.read(1)
             top, bottom = max(tile_rows.start, rows.start), min(tile_rows.stop, rows.stop)
             left, right = max(tile_cols.start, cols.start), min(tile_cols.stop, cols.stop)
             out[top - rows.start : bottom - rows.start, left - cols.start : right - cols.start] = (

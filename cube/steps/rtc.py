@@ -9,6 +9,7 @@ a little wider than the first's.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ import pystac
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from cube.chunks import pull_blocks
@@ -257,6 +258,8 @@ def _odc_driver() -> Any:
     """odc-stac's own reader, for which a file without no-data value has zero as such."""
     from odc.loader import RioDriver, RioReader
 
+    _hush()  # once in every process
+
     class Reader(RioReader):
         def read(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
             return super().read(replace(cfg, src_nodata_fallback=0), *args, **kwargs)
@@ -268,7 +271,17 @@ def _odc_driver() -> Any:
     return Driver()
 
 
+def _hush() -> None:
+    """Let nobody hear of arrays without a place on the map, which rasterio makes while it warps.
+
+    It hushes them itself, but by `warnings.catch_warnings`: of two threads, one switches the
+    warning on again for the other.
+    """
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
 def _odc(source: RtcSource, block: int) -> da.Array:
+    _hush()
     bands = len(source.slices[0])
     shape = shape_of(source.grid)
     return pull_blocks(_odc_block, shape, block, bands, "odc-stac", source=source)

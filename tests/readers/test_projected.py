@@ -27,8 +27,11 @@ ORIGIN = (400_000.0, 3_060_000.0)
 OWN = Affine(10, 0, ORIGIN[0], 0, -10, ORIGIN[1])
 GRADIENT = 10 * (1e-5 + 2e-5)
 """Change of the plane over a pixel, along both axes."""
-APPROXIMATE = 0.125
-"""Pixels by which GDAL's transformer may miss: it calls PROJ at some pixels of a line only."""
+APPROXIMATE = 0.02
+"""Pixels by which GDAL's transformer may miss: it calls PROJ at some pixels of a line only. It is
+asked for 0.01, and looks at the middle and the ends."""
+WIDENED = 0.1
+"""Pixels by which a kernel of 1.06 or 1.85 pixels shifts a plane: its samples are not symmetric."""
 LAEA = (
     'PROJCS["own equal area",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,'
     '298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],'
@@ -129,7 +132,8 @@ def test_a_plane_stays_a_plane(sloping, grid):
     assert seen.mean() > 0.3
     missed = np.abs(found - plane(x, y, ORIGIN))[seen].max()
     # bilinear is exact on a plane: what is left is where, not how much
-    assert missed < (1e-7 if crs == UTM42 else APPROXIMATE * GRADIENT)
+    off = WIDENED if grid in ("mercator", "degrees") else APPROXIMATE
+    assert missed < (1e-7 if crs == UTM42 else off * GRADIENT)
     assert np.isnan(found[~inside(x, y, -20.0)]).all()
 
 
@@ -237,7 +241,7 @@ def test_a_coarse_grid_of_another_zone_holds_the_plane(tmp_path, levels):
     x, y = in_crs(*centres(transform, found.shape), crs, UTM42)
     missed = np.abs(found - plane(x, y, ORIGIN))[inside(x, y, 100.0)]
     assert missed.size > 10_000
-    assert missed.max() < 4 * APPROXIMATE * GRADIENT  # of pixels of up to 40 m
+    assert missed.max() < 2 * WIDENED * GRADIENT  # of an overview's pixels, or 10 m and 3.7 of them
 
 
 # --- windows, threads, processes
