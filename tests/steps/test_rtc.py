@@ -20,7 +20,7 @@ from servers import AssetServer, Fault, asset_server  # noqa: F401  # a fixture
 from cube.errors import SourceError
 from cube.grid import crs_of, target_grid
 from cube.kernels.radiometry import FLOOR
-from cube.readers import remote, transport
+from cube.readers import remote
 from cube.readers.access import Access
 from cube.readers.scene import Files
 from cube.steps.rtc import RtcSource, projected
@@ -339,8 +339,7 @@ def test_a_missing_file_is_one_line(tmp_path, one, engine, grid):
 
 
 @BOTH
-def test_a_file_that_went_away_is_told_without_its_token(azure, monkeypatch, engine):
-    monkeypatch.setattr(transport, "RETRIES", 0)
+def test_a_file_that_went_away_is_told_without_its_token(azure, engine):
     access = Access(signing="planetary-computer", local=True)
     files = files_of("http://rtc.blob.core.windows.net/s1/gone.tif", access=access)
     with pytest.raises(SourceError, match=r"s1/gone\.tif: missing \(HTTP 404\)") as failure:
