@@ -167,7 +167,11 @@ def _stages(
 def _same(resolved: Resolved, stored: dict[str, Any]) -> None:
     """Refuse a store of another plan, naming what differs."""
     kept, asked = stored["identity"], identity_of(resolved)
-    different = [key for key, value in asked.items() if kept.get(key) != value]
+    different = [
+        key
+        for key, value in asked.items()
+        if kept.get(key) != value and key != "simulated"  # known only after a search
+    ]
     if different:
         says = "; ".join(
             f"{key} is {json.dumps(kept.get(key))}, asked for {json.dumps(asked[key])}"

@@ -238,6 +238,8 @@ def plan_cube(request: Request, resolved: Resolved, source: Source) -> Planned:
     records = tuple(_record(one) for one in passes)
     layers, more = _layers(resolved, polarisations, records)
     identity = {**identity_of(resolved), "polarisations": list(polarisations)}
+    # a real event may be asked of simulated products: what comes out must say so
+    identity["simulated"] |= any(scene.simulated for one in passes for scene in one.scenes)
     plan = Plan(identity, records, layers, notes=(*source.notes, *notes, *more), tiles=ids)
     run = run_of(request, resolved, plan, tuple(passes))
     return Planned(replace(plan, run=run), tuple(passes), tiles)

@@ -28,7 +28,8 @@ def plan_lines(plan: Plan) -> list[str]:
     height, width = identity["shape"]
     lines = [
         f"cube      {run['out']}",
-        f"source    {run['source']}",
+        f"source    {run['source']}"
+        + (" (SIMULATED products, no observation)" if identity["simulated"] else ""),
         f"grid      {height} x {width} pixels of {abs(identity['transform'][4]):g} x"
         f" {identity['transform'][0]:g}, {identity['crs']}",
         f"product   {identity['product']}, {identity['backscatter']},"
@@ -86,7 +87,8 @@ def closing_lines(path: Path, plan: Plan, truth: Path | None) -> list[str]:
     lines = _score(path, plan, truth)
     flooded = _flooded(path, plan)
     opening = f"open it with cube.open_cube({str(path)!r})"
-    return [*lines, f"{path}: {len(plan.passes)} passes, {flooded}; {opening}"]
+    label = "SIMULATED, " if plan.identity["simulated"] else ""
+    return [*lines, f"{path}: {label}{len(plan.passes)} passes, {flooded}; {opening}"]
 
 
 def _score(path: Path, plan: Plan, truth: Path | None) -> list[str]:

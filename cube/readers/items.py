@@ -93,6 +93,7 @@ def scene_from_item(item: Record, access: Access, *, projected: bool = False) ->
         files=tuple(files),
         size=size,
         processed=_processed(found),
+        simulated=found.get("simulated") is True,
     )
 
 

@@ -7,7 +7,6 @@ remote by GDAL too, from the tiles that are needed alone.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Iterator
 from functools import lru_cache
@@ -22,7 +21,7 @@ from rasterio.windows import Window as RasterWindow
 from cube.errors import SourceError
 from cube.kernels.resample import touched_tiles
 from cube.readers.access import ON_DISK, Access, is_remote, plain
-from cube.readers.remote import open_raster, prefetch
+from cube.readers.remote import Pool, open_raster, prefetch_tiles
 from cube.readers.window import Window
 
 __all__ = ["Measurement", "Near"]
@@ -105,14 +104,14 @@ class _Plain:
 class _Gdal:
     def __init__(self, href: str) -> None:
         self._href = href
-        self._local = threading.local()  # GDAL handles are not shared between threads
+        # GDAL handles are not shared between threads
+        self._handles = Pool(lambda: open_raster(href, ON_DISK)[0], lambda raster: raster.close())
 
     def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
         try:
-            if not hasattr(self._local, "handle"):
-                self._local.handle = open_raster(self._href, ON_DISK)[0]
             part = RasterWindow(window.sample, window.line, window.shape[1], window.shape[0])
-            return np.asarray(self._local.handle.read(1, window=part))
+            with self._handles.borrow() as raster:
+                return np.asarray(raster.read(1, window=part))
         except RasterioError as error:
             raise SourceError(
                 f"{self._href}: cannot read lines {window.line}..{window.line_stop}"
@@ -125,26 +124,24 @@ class _Tiles:
 
     def __init__(self, href: str, access: Access) -> None:
         self._href, self._access = href, access
-        self._local = threading.local()
+        self._handles = Pool(lambda: open_raster(href, access), lambda handle: handle[0].close())
 
     def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
-        if not hasattr(self._local, "handle"):
-            self._local.handle = open_raster(self._href, self._access)
-        raster, failures = self._local.handle
-        try:
-            return self._read(raster, window, near)
-        except RasterioError as error:
-            if failures:
-                raise failures.pop() from error
-            raise SourceError(
-                f"{plain(self._href)}: cannot read lines {window.line}..{window.line_stop}"
-                f" ({_short(error)}); the file is damaged"
-            ) from error
+        with self._handles.borrow() as (raster, failures):
+            try:
+                return self._read(raster, window, near)
+            except RasterioError as error:
+                if failures:
+                    raise failures.pop() from error
+                raise SourceError(
+                    f"{plain(self._href)}: cannot read lines {window.line}..{window.line_stop}"
+                    f" ({_short(error)}); the file is damaged"
+                ) from error
 
     def _read(self, raster: Any, window: Window, near: Near | None) -> NDArray[np.uint16]:
         lines, samples = raster.block_shapes[0]
         tiles = _touched(window, near, raster.shape, (lines, samples))
-        prefetch(self._href, self._access, [_span(raster, *tile) for tile in tiles])
+        prefetch_tiles(raster, self._href, self._access, tiles)
         out = np.zeros(window.shape, np.uint16)
         for line, first, stop in _rows_of(tiles):
             part = Window(
@@ -185,13 +182,6 @@ def _rows_of(tiles: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
         if next_at == len(tiles) or tiles[next_at] != (row, col + 1):
             yield row, tiles[at][1], col + 1
             at = next_at
-
-
-def _span(raster: Any, row: int, col: int) -> tuple[int, int]:
-    """Where a tile lies in its file: start and stop; empty for one that is not stored."""
-    offset = raster.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1)
-    size = raster.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=1)
-    return (0, 0) if offset is None else (int(offset), int(offset) + int(size or 0))
 
 
 def _open(href: str, shape: tuple[int, int]) -> _Plain | _Gdal:

@@ -7,7 +7,6 @@ Item says of them (``proj:epsg``, ``proj:code``, ``proj:shape``, geometries in m
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ from rasterio.windows import Window as RasterWindow
 
 from cube.errors import SourceError
 from cube.readers.access import plain
-from cube.readers.remote import open_raster, prefetch_tiles
+from cube.readers.remote import Pool, open_raster, prefetch_tiles
 from cube.readers.scene import Files
 from cube.schema import CHUNK
 
@@ -101,7 +100,7 @@ class _Fitted:
 
 
 class ProjectedReader:
-    """One file, read onto windows of one grid; thread-safe, what is open stays in its thread.
+    """One file, read onto windows of one grid; thread-safe.
 
     On a grid that continues the file's own, or that of one of its overviews, pixels are copied: no
     resampling, no loss. Otherwise GDAL warps bilinearly, from the overview (a mean of power) whose
@@ -120,7 +119,7 @@ class ProjectedReader:
 
     def __init__(self, files: Files, crs: str, transform: Affine, shape: tuple[int, int]) -> None:
         self.files, self.crs, self.transform, self.shape = files, crs, transform, shape
-        self._local = threading.local()
+        self._handles = Pool(self._best, lambda fitted: fitted.raster.close())
 
     def __getstate__(self) -> tuple[Files, str, Affine, tuple[int, int]]:
         return self.files, self.crs, self.transform, self.shape
@@ -141,28 +140,26 @@ class ProjectedReader:
         values = np.full((rows.stop - rows.start, cols.stop - cols.start), np.nan, "float32")
         failures: list[SourceError] = []
         try:
-            fitted = self._fitted()
-            failures = fitted.failures
-            if fitted.offset is not None:
-                self._copy(fitted, fitted.offset, rows, cols, values)
-            else:
-                self._warp(fitted, rows, cols, values)
+            with self._handles.borrow() as fitted:
+                failures = fitted.failures
+                if fitted.offset is not None:
+                    self._copy(fitted, fitted.offset, rows, cols, values)
+                else:
+                    self._warp(fitted, rows, cols, values)
         except _FAILED as error:
             what = f"cannot read rows {rows.start}..{rows.stop}"
             raise _cause(failures, plain(self.files.measurement), what, error) from error
         values[values == 0] = np.nan
         return values
 
-    def _fitted(self) -> _Fitted:
-        found: _Fitted | None = getattr(self._local, "fitted", None)
-        if found is None:
-            found = self._fit(*_opened(self.files))
-            factors = found.raster.overviews(1) if found.offset is None else []
-            fitting = [level for level, size in enumerate(factors) if size <= min(found.size)]
-            if fitting:
-                found.raster.close()
-                found = self._fit(*_opened(self.files, overview_level=fitting[-1]))
-            self._local.fitted = found
+    def _best(self) -> _Fitted:
+        """The file, or the overview of it that suits the grid, opened once more."""
+        found = self._fit(*_opened(self.files))
+        factors = found.raster.overviews(1) if found.offset is None else []
+        fitting = [level for level, size in enumerate(factors) if size <= min(found.size)]
+        if fitting:
+            found.raster.close()
+            found = self._fit(*_opened(self.files, overview_level=fitting[-1]))
         return found
 
     def _fit(self, raster: Any, failures: list[SourceError]) -> _Fitted:

@@ -7,16 +7,18 @@ and every byte is counted.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import threading
 import warnings
+import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import rasterio
@@ -26,7 +28,15 @@ from cube.errors import SourceError
 from cube.readers.access import Access, is_remote, plain, sign
 from cube.readers.transport import RETRIES, TIMEOUT_S, get_range
 
-__all__ = ["CACHE_BYTES", "GDAL_HTTP", "gdal_address", "open_raster", "prefetch_tiles", "traffic"]
+__all__ = [
+    "CACHE_BYTES",
+    "GDAL_HTTP",
+    "Pool",
+    "gdal_address",
+    "open_raster",
+    "prefetch_tiles",
+    "traffic",
+]
 
 PAGE = 1 << 14
 CACHE_BYTES = 128 * 2**20
@@ -270,3 +280,43 @@ def open_raster(href: str, access: Access, **options: Any) -> tuple[Any, list[So
             return rasterio.open(href, **options), failures
         _failures = failures
         return rasterio.open(_name(href, access), opener=_open, **options), failures
+
+
+_Handle = TypeVar("_Handle")
+
+
+class Pool(Generic[_Handle]):
+    """Open handles of one raster: each serves one thread at a time, and all are closed in the end.
+
+    Handles that belong to threads would be closed by dying threads, which GDAL's Python openers do
+    not survive in silence.
+
+    Parameters
+    ----------
+    make : callable
+        Opens one more handle.
+    close : callable
+        Closes one.
+    """
+
+    def __init__(self, make: Callable[[], _Handle], close: Callable[[_Handle], None]) -> None:
+        self._make = make
+        self._free: list[_Handle] = []  # appending and popping are atomic
+        weakref.finalize(self, _close_all, self._free, close)
+
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[_Handle]:
+        """A handle for the time of a read."""
+        try:
+            handle = self._free.pop()
+        except IndexError:
+            handle = self._make()
+        try:
+            yield handle
+        finally:
+            self._free.append(handle)
+
+
+def _close_all(handles: list[Any], close: Callable[[Any], None]) -> None:
+    while handles:
+        close(handles.pop())

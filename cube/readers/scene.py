@@ -69,6 +69,8 @@ class Scene:
         Bytes of the measurement files.
     processed : datetime64[us] or None
         When the product was made, where the source says: a later one replaces an earlier.
+    simulated : bool
+        Its source says that it is no observation.
     """
 
     id: str
@@ -85,6 +87,7 @@ class Scene:
     archive: str | None = None
     size: int = 0
     processed: np.datetime64 | None = None
+    simulated: bool = False
 
     @property
     def polarisations(self) -> tuple[str, ...]:
