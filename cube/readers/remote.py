@@ -38,12 +38,12 @@ __all__ = [
     "traffic",
 ]
 
-PAGE = 1 << 14
+PAGE = 1 << 13
 CACHE_BYTES = 128 * 2**20
 """Pages that a process keeps: blocks beside one another share tiles of their sources."""
-_HEADER_PAGES = 4
+_HEADER_PAGES = 8
 _GAP = 2
-_LONGEST_RUN = 256
+_LONGEST_RUN = 512
 _CONNECTIONS = 8
 
 

@@ -188,7 +188,7 @@ def test_memory_of_pages_is_bounded():
 
 def test_runs_join_over_small_gaps_only():
     assert list(remote._runs([1, 2, 4, 9, 10])) == [(1, 5), (9, 11)]
-    assert [stop - start for start, stop in remote._runs(list(range(600)))] == [256, 256, 88]
+    assert [stop - start for start, stop in remote._runs(list(range(600)))] == [512, 88]
 
 
 def test_threads_read_at_once(server):
