@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from cube.errors import SourceError
-from cube.readers.access import plain
-from cube.readers.remote import Pool, open_raster, prefetch_tiles
+from cube.readers.access import is_remote, plain
+from cube.readers.remote import Block, open_raster, problem
 from cube.readers.scene import Files
 from cube.schema import CHUNK
 
@@ -36,8 +38,8 @@ _TOLERANCE = 0.01
 """Pixels of the file by which GDAL's transformer may miss where it does not call PROJ."""
 _LATTICE = 5
 """Points along a tile's edge that tell where it lies in a file."""
-_MARGIN = 2
-"""File pixels around them: half a kernel, and what the lattice misses between its points."""
+_MARGIN = 4
+"""File pixels around them that GDAL may look at, beside the kernel's."""
 _FAILED = (RasterioError, CRSError, ProjError)
 
 _Part = tuple[slice, slice]
@@ -51,63 +53,99 @@ def check_projected(files: Files) -> None:
     SourceError
         Missing, refused, not a raster, more than one band, or without CRS.
     """
-    raster, _ = _opened(files)
-    raster.close()
-
-
-def _opened(files: Files, **options: Any) -> tuple[Any, list[SourceError]]:
-    href = plain(files.measurement)
-    failures: list[SourceError] = []
-    try:
-        raster, failures = open_raster(files.measurement, files.access, **options)
-    except RasterioError as error:
-        raise _cause(failures, href, "not a readable raster", error) from error
-    if raster.count != 1 or raster.crs is None:
-        what = f"{raster.count} bands" if raster.count != 1 else "no CRS"
-        raster.close()
-        raise SourceError(f"{href}: has {what}; expected one band on a map grid")
-    return raster, failures
-
-
-def _cause(failures: list[SourceError], href: str, what: str, error: Exception) -> SourceError:
-    if failures:
-        return failures.pop()
-    said = str(error).splitlines() or [type(error).__name__]
-    return SourceError(f"{href}: {what} ({said[0][:120]})")
+    _describe(files)
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    """An open file, or an overview of it, and how it lies under a grid.
+class _Image:
+    """What a file, or an overview of it, says of itself.
 
     Attributes
     ----------
-    raster : rasterio dataset
-    failures : list of SourceError
-    offset : (row, column) or None
-        Of the file at the grid's first pixel, where the grid continues the file's own.
-    to_file : Transformer
-        From map coordinates of the grid to those of the file.
-    size : (x, y)
-        Size of the grid's pixels in pixels of the file, at the grid's centre.
+    level : int or None
+        Of the overview.
+    crs : str
+        WKT.
+    transform : Affine
+    shape, block : (rows, columns)
+    nodata : float or None
+    factors : tuple of int
+        By which its overviews are smaller.
     """
 
-    raster: Any
-    failures: list[SourceError]
+    level: int | None
+    crs: str
+    transform: Affine
+    shape: tuple[int, int]
+    block: tuple[int, int]
+    nodata: float | None
+    factors: tuple[int, ...]
+
+    def blocks(self, top: float, bottom: float, left: float, right: float) -> set[Block]:
+        """Blocks of the file that hold a part of it; none outside."""
+        (height, width), (rows, cols) = self.block, self.shape
+        first_row, stop_row = max(math.floor(top), 0), min(math.ceil(bottom), rows)
+        first_col, stop_col = max(math.floor(left), 0), min(math.ceil(right), cols)
+        if first_row >= stop_row or first_col >= stop_col:
+            return set()
+        return {
+            (row, col)
+            for row in range(first_row // height, -(-stop_row // height))
+            for col in range(first_col // width, -(-stop_col // width))
+        }
+
+
+def _describe(files: Files, level: int | None = None) -> _Image:
+    href = plain(files.measurement)
+    try:
+        with open_raster(files.measurement, files.access, level=level) as raster:
+            if raster.count != 1 or raster.crs is None:
+                what = f"{raster.count} bands" if raster.count != 1 else "no CRS"
+                raise SourceError(f"{href}: has {what}; expected one band on a map grid")
+            return _Image(
+                level,
+                raster.crs.to_wkt(),
+                raster.transform,
+                raster.shape,
+                raster.block_shapes[0],
+                raster.nodata,
+                tuple(raster.overviews(1)),
+            )
+    except RasterioError as error:
+        raise SourceError(f"{href}: not a readable raster ({problem(error)})") from error
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How an image lies under a grid.
+
+    Attributes
+    ----------
+    image : _Image
+    offset : (row, column) or None
+        Of the image at the grid's first pixel, where the grid continues the image's own.
+    size : (x, y)
+        Size of the grid's pixels in pixels of the image, at the grid's centre.
+    """
+
+    image: _Image
     offset: tuple[int, int] | None
-    to_file: Transformer
     size: tuple[float, float]
 
 
+@dataclass(frozen=True)
 class ProjectedReader:
-    """One file, read onto windows of one grid; thread-safe.
+    """One file, read onto windows of one grid, by any number of threads.
 
     On a grid that continues the file's own, or that of one of its overviews, pixels are copied: no
     resampling, no loss. Otherwise GDAL warps bilinearly, from the overview (a mean of power) whose
     pixels are the largest that do not exceed the grid's. No value depends on the window: GDAL is
     given one tile of the grid at a time, whatever is asked for, and one kernel width for all.
 
-    Parameters
+    The file is open while a window is read and no longer: GDAL keeps what it decodes of an open
+    file, up to a share of the machine's memory.
+
+    Attributes
     ----------
     files : Files
     crs : str
@@ -117,15 +155,10 @@ class ProjectedReader:
     shape : (rows, columns)
     """
 
-    def __init__(self, files: Files, crs: str, transform: Affine, shape: tuple[int, int]) -> None:
-        self.files, self.crs, self.transform, self.shape = files, crs, transform, shape
-        self._handles = Pool(self._best, lambda fitted: fitted.raster.close())
-
-    def __getstate__(self) -> tuple[Files, str, Affine, tuple[int, int]]:
-        return self.files, self.crs, self.transform, self.shape
-
-    def __setstate__(self, state: tuple[Files, str, Affine, tuple[int, int]]) -> None:
-        self.__init__(*state)  # type: ignore[misc]  # the same as when it was made
+    files: Files
+    crs: str
+    transform: Affine
+    shape: tuple[int, int]
 
     def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
         """Power on a part of the grid, float32; NaN outside the file and where it has no data.
@@ -137,121 +170,87 @@ class ProjectedReader:
         SourceError
             The file is missing, refused, damaged or of a CRS that has no way to the grid.
         """
-        values = np.full((rows.stop - rows.start, cols.stop - cols.start), np.nan, "float32")
-        failures: list[SourceError] = []
+        values = np.full(_shape(rows, cols), np.nan, "float32")
         try:
-            with self._handles.borrow() as fitted:
-                failures = fitted.failures
-                if fitted.offset is not None:
-                    self._copy(fitted, fitted.offset, rows, cols, values)
-                else:
-                    self._warp(fitted, rows, cols, values)
+            fit = _fit(self, _state(self.files.measurement))
+            if fit.offset is not None:
+                self._copy(fit.image, fit.offset, rows, cols, values)
+            else:
+                self._warp(fit, rows, cols, values)
         except _FAILED as error:
-            what = f"cannot read rows {rows.start}..{rows.stop}"
-            raise _cause(failures, plain(self.files.measurement), what, error) from error
+            raise SourceError(
+                f"{plain(self.files.measurement)}: cannot be read at rows {rows.start}.."
+                f"{rows.stop} of the grid ({problem(error)}); is it damaged or truncated?"
+            ) from error
         values[values == 0] = np.nan
         return values
 
-    def _best(self) -> _Fitted:
-        """The file, or the overview of it that suits the grid, opened once more."""
-        found = self._fit(*_opened(self.files))
-        factors = found.raster.overviews(1) if found.offset is None else []
-        fitting = [level for level, size in enumerate(factors) if size <= min(found.size)]
-        if fitting:
-            found.raster.close()
-            found = self._fit(*_opened(self.files, overview_level=fitting[-1]))
-        return found
-
-    def _fit(self, raster: Any, failures: list[SourceError]) -> _Fitted:
-        to_file = Transformer.from_crs(self.crs, raster.crs.to_wkt(), always_xy=True)
-        row, col = self.shape[0] / 2, self.shape[1] / 2
-        cols, rows = np.array([col, col + 1, col]), np.array([row, row, row + 1])
-        x, y = self._in_file(raster, to_file, cols, rows)
-        size = math.hypot(x[1] - x[0], y[1] - y[0]), math.hypot(x[2] - x[0], y[2] - y[0])
-        if not np.isfinite(size).all():
-            size = 1.0, 1.0
-        # A hair larger, so that ten metres from another projection count as ten
-        size = size[0] + 1e-3, size[1] + 1e-3
-        return _Fitted(raster, failures, _offset(raster, self.crs, self.transform), to_file, size)
-
-    def _in_file(
-        self, raster: Any, to_file: Transformer, cols: NDArray[Any], rows: NDArray[Any]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Column and row in the file of pixel coordinates of the grid; infinite where unknown."""
-        t, own = self.transform, ~raster.transform
-        x, y = to_file.transform(t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f)
-        return own.a * x + own.b * y + own.c, own.d * x + own.e * y + own.f
+    def _open(self, image: _Image, blocks: set[Block]) -> Any:
+        return open_raster(
+            self.files.measurement, self.files.access, sorted(blocks), level=image.level
+        )
 
     def _copy(
         self,
-        fitted: _Fitted,
+        image: _Image,
         offset: tuple[int, int],
         rows: slice,
         cols: slice,
         out: NDArray[np.float32],
     ) -> None:
-        raster = fitted.raster
-        (row0, col0) = offset
+        row0, col0 = offset
         top, left = max(rows.start + row0, 0), max(cols.start + col0, 0)
-        bottom = min(rows.stop + row0, raster.height)
-        right = min(cols.stop + col0, raster.width)
-        if top >= bottom or left >= right:
+        bottom = min(rows.stop + row0, image.shape[0])
+        right = min(cols.stop + col0, image.shape[1])
+        blocks = image.blocks(top, bottom, left, right)
+        if not blocks:
             return
-        blocks = _blocks(raster, top, bottom, left, right)
-        prefetch_tiles(raster, self.files.measurement, self.files.access, sorted(blocks))
         part = out[
             top - row0 - rows.start : bottom - row0 - rows.start,
             left - col0 - cols.start : right - col0 - cols.start,
         ]
-        window = RasterWindow(left, top, right - left, bottom - top)
-        part[:] = raster.read(1, window=window, out_dtype="float32")
-        if raster.nodata is not None:
-            part[part == np.float32(raster.nodata)] = np.nan
+        with self._open(image, blocks) as raster:
+            window = RasterWindow(left, top, right - left, bottom - top)
+            part[:] = raster.read(1, window=window, out_dtype="float32")
+        if image.nodata is not None:
+            part[part == np.float32(image.nodata)] = np.nan
 
-    def _warp(self, fitted: _Fitted, rows: slice, cols: slice, out: NDArray[np.float32]) -> None:
-        raster = fitted.raster
-        tiles = list(self._tiles(fitted, rows, cols))
-        wanted = set().union(*(blocks for _, blocks in tiles))
-        prefetch_tiles(raster, self.files.measurement, self.files.access, sorted(wanted))
+    def _warp(self, fit: _Fit, rows: slice, cols: slice, out: NDArray[np.float32]) -> None:
+        image = fit.image
+        tiles = list(self._tiles(fit, rows, cols))
+        if not tiles:
+            return
         # Beyond a pixel of the file the kernel grows with the grid's; below it stays as it is.
         # GDAL would else guess from the window, and widen it on every grid that is turned
         kernel = {
             f"{axis}SCALE": 1.0 if size < 1.05 else 1 / size
-            for axis, size in zip("XY", fitted.size, strict=True)
+            for axis, size in zip("XY", fit.size, strict=True)
         }
-        for (tile_rows, tile_cols), _ in tiles:
-            height, width = _shape(tile_rows, tile_cols)
-            # not rasterio.warp.reproject, whose threads switch warnings on for one another
-            with WarpedVRT(
-                raster,
-                crs=self.crs,
-                transform=self.transform * Affine.translation(tile_cols.start, tile_rows.start),
-                width=width,
-                height=height,
-                resampling=Resampling.bilinear,
-                nodata=np.nan,
-                src_nodata=raster.nodata if raster.nodata is not None else 0,
-                dtype="float32",
-                tolerance=_TOLERANCE,
-                **kernel,
-            ) as warped:
-                tile = warped.read(1)
-            top, bottom = max(tile_rows.start, rows.start), min(tile_rows.stop, rows.stop)
-            left, right = max(tile_cols.start, cols.start), min(tile_cols.stop, cols.stop)
-            out[top - rows.start : bottom - rows.start, left - cols.start : right - cols.start] = (
-                tile[
-                    top - tile_rows.start : bottom - tile_rows.start,
-                    left - tile_cols.start : right - tile_cols.start,
-                ]
-            )
+        with self._open(image, set().union(*(blocks for _, blocks in tiles))) as raster:
+            for (tile_rows, tile_cols), _ in tiles:
+                height, width = _shape(tile_rows, tile_cols)
+                corner = Affine.translation(tile_cols.start, tile_rows.start)
+                # not rasterio.warp.reproject, whose threads switch warnings on for one another
+                with WarpedVRT(
+                    raster,
+                    crs=self.crs,
+                    transform=self.transform * corner,
+                    width=width,
+                    height=height,
+                    resampling=Resampling.bilinear,
+                    nodata=np.nan,
+                    src_nodata=image.nodata if image.nodata is not None else 0,
+                    dtype="float32",
+                    tolerance=_TOLERANCE,
+                    **kernel,
+                ) as warped:
+                    _paste(warped.read(1), (tile_rows, tile_cols), out, (rows, cols))
 
-    def _tiles(
-        self, fitted: _Fitted, rows: slice, cols: slice
-    ) -> Iterator[tuple[_Part, set[tuple[int, int]]]]:
+    def _tiles(self, fit: _Fit, rows: slice, cols: slice) -> Iterator[tuple[_Part, set[Block]]]:
         """Tiles of the grid that a part touches and that meet the file; the file's own for each."""
-        raster = fitted.raster
-        margin = _MARGIN + math.ceil(max(fitted.size))
+        margin = _MARGIN + 2 * math.ceil(max(fit.size))
         along = np.linspace(0, 1, _LATTICE)
+        to_file = _to_file(self, fit.image)
         for row in range(rows.start // CHUNK * CHUNK, rows.stop, CHUNK):
             for col in range(cols.start // CHUNK * CHUNK, cols.stop, CHUNK):
                 part = (
@@ -259,17 +258,17 @@ class ProjectedReader:
                     slice(col, min(col + CHUNK, self.shape[1])),
                 )
                 height, width = _shape(*part)
-                x, y = self._in_file(
-                    raster,
-                    fitted.to_file,
-                    *np.broadcast_arrays(col + width * along, (row + height * along)[:, None]),
-                )
+                lattice = np.meshgrid(col + width * along, row + height * along)
+                x, y = _in_file(self, fit.image, to_file, *lattice)
                 known = np.isfinite(x) & np.isfinite(y)
                 if not known.any():
                     continue
-                top, bottom = y[known].min() - margin, y[known].max() + margin
-                left, right = x[known].min() - margin, x[known].max() + margin
-                blocks = _blocks(raster, top, bottom, left, right)
+                blocks = fit.image.blocks(
+                    y[known].min() - margin,
+                    y[known].max() + margin,
+                    x[known].min() - margin,
+                    x[known].max() + margin,
+                )
                 if blocks:
                     yield part, blocks
 
@@ -278,37 +277,83 @@ def _shape(rows: slice, cols: slice) -> tuple[int, int]:
     return rows.stop - rows.start, cols.stop - cols.start
 
 
-def _blocks(
-    raster: Any, top: float, bottom: float, left: float, right: float
-) -> set[tuple[int, int]]:
-    """Blocks of a file, row and column, that hold a part of it; none outside."""
-    height, width = raster.block_shapes[0]
-    top, bottom = max(math.floor(top), 0), min(math.ceil(bottom), raster.height)
-    left, right = max(math.floor(left), 0), min(math.ceil(right), raster.width)
-    if top >= bottom or left >= right:
-        return set()
-    return {
-        (row, col)
-        for row in range(int(top) // height, -(-int(bottom) // height))
-        for col in range(int(left) // width, -(-int(right) // width))
-    }
+def _paste(
+    tile: NDArray[np.float32], where: _Part, out: NDArray[np.float32], window: _Part
+) -> None:
+    """Put what a tile and a window share into the window."""
+    place, piece = [], []
+    for own, wanted in zip(where, window, strict=True):
+        first, stop = max(own.start, wanted.start), min(own.stop, wanted.stop)
+        place.append(slice(first - wanted.start, stop - wanted.start))
+        piece.append(slice(first - own.start, stop - own.start))
+    out[tuple(place)] = tile[tuple(piece)]
 
 
-def _offset(raster: Any, crs: str, transform: Affine) -> tuple[int, int] | None:
-    """Row and column of the file at the grid's first pixel, if the grid continues the file's."""
-    if raster.crs != CRS.from_user_input(crs):
+@lru_cache(maxsize=4096)
+def _fit(reader: ProjectedReader, state: tuple[int, int] | None) -> _Fit:
+    """How a file, or that overview of it which suits the grid, lies under the grid."""
+    del state  # another file at the same place is another one
+    whole = _fitted(reader, _describe(reader.files))
+    if whole.offset is not None:
+        return whole
+    factors = whole.image.factors
+    fitting = [level for level, factor in enumerate(factors) if factor <= min(whole.size)]
+    return _fitted(reader, _describe(reader.files, fitting[-1])) if fitting else whole
+
+
+def _fitted(reader: ProjectedReader, image: _Image) -> _Fit:
+    row, col = reader.shape[0] / 2, reader.shape[1] / 2
+    cols, rows = np.array([col, col + 1, col]), np.array([row, row, row + 1])
+    x, y = _in_file(reader, image, _to_file(reader, image), cols, rows)
+    size = math.hypot(x[1] - x[0], y[1] - y[0]), math.hypot(x[2] - x[0], y[2] - y[0])
+    if not np.isfinite(size).all():
+        size = 1.0, 1.0
+    # A hair larger, so that ten metres from another projection count as ten
+    size = size[0] + 1e-3, size[1] + 1e-3
+    return _Fit(image, _offset(image, reader.crs, reader.transform), size)
+
+
+def _to_file(reader: ProjectedReader, image: _Image) -> Transformer:
+    """From map coordinates of the grid to those of the file; not for two threads at once."""
+    return Transformer.from_crs(reader.crs, image.crs, always_xy=True)
+
+
+def _in_file(
+    reader: ProjectedReader,
+    image: _Image,
+    to_file: Transformer,
+    cols: NDArray[np.float64],
+    rows: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Column and row in the file of pixel coordinates of the grid; infinite where unknown."""
+    grid, own = reader.transform, ~image.transform
+    x, y = to_file.transform(
+        grid.a * cols + grid.b * rows + grid.c, grid.d * cols + grid.e * rows + grid.f
+    )
+    return own.a * x + own.b * y + own.c, own.d * x + own.e * y + own.f
+
+
+def _offset(image: _Image, crs: str, transform: Affine) -> tuple[int, int] | None:
+    """Row and column of the image at the grid's first pixel, if the grid continues the image's."""
+    if CRS.from_wkt(image.crs) != CRS.from_user_input(crs):
         return None
-    own = raster.transform
-    if (
-        own.b
-        or own.d
-        or transform.b
-        or transform.d
-        or not np.allclose((own.a, own.e), (transform.a, transform.e), rtol=1e-9, atol=0)
-    ):
+    own = image.transform
+    turned = own.b or own.d or transform.b or transform.d
+    if turned or not np.allclose((own.a, own.e), (transform.a, transform.e), rtol=1e-9, atol=0):
         return None
     col = (transform.c - own.c) / own.a
     row = (transform.f - own.f) / own.e
     if abs(col - round(col)) > _ALIGNED or abs(row - round(row)) > _ALIGNED:
         return None
     return round(row), round(col)
+
+
+def _state(href: str) -> tuple[int, int] | None:
+    """Size and time of a file on disk, so that one replaced in place is read again."""
+    if is_remote(href):
+        return None
+    try:
+        found = Path(href).stat()
+    except OSError:
+        return None  # whoever opens it says that it is missing
+    return found.st_size, found.st_mtime_ns

@@ -10,7 +10,7 @@ a little wider than the first's.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -28,8 +28,8 @@ from rasterio.windows import Window as RasterWindow
 from cube.chunks import pull_blocks
 from cube.errors import SourceError
 from cube.grid import crs_of, shape_of
+from cube.kernels.mosaic import lay_under, settle
 from cube.kernels.radiometry import FLOOR
-from cube.kernels.resample import raise_to_floor
 from cube.readers.access import forget_tokens, plain
 from cube.readers.projected import ProjectedReader
 from cube.readers.remote import GDAL_HTTP, gdal_address
@@ -37,6 +37,7 @@ from cube.readers.scene import Files
 
 __all__ = ["RtcSource", "projected"]
 
+_BAND = "band"
 _GEOTIFF = "image/tiff; application=geotiff"
 _PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 _DAY = datetime(2000, 1, 1, tzinfo=UTC)
@@ -82,6 +83,15 @@ def projected(source: RtcSource, block: int, engine: str) -> da.Array:
     return _ENGINES[engine](source, block)
 
 
+def _mosaic(slices: Iterator[Callable[[], NDArray[np.float32]]]) -> NDArray[np.float32]:
+    """First valid power of the slices, raised to the floor; none is read for nothing."""
+    out = next(slices)()
+    missing = settle(out, FLOOR)
+    while missing and (later := next(slices, None)) is not None:
+        missing = lay_under(out, later(), FLOOR)
+    return out
+
+
 # --- stackstac
 
 
@@ -101,17 +111,11 @@ class _Reader:
         ]
 
     def read(self, window: RasterWindow, **_: Any) -> NDArray[np.float32]:
-        first, *others = self._readers
-        out = first.read(*window.toslices())
-        for later in others:
-            if not np.isnan(out).any():
-                break
-            np.copyto(out, later.read(*window.toslices()), where=np.isnan(out))
-        raise_to_floor(out, FLOOR)
-        return out
+        rows, cols = window.toslices()
+        return _mosaic(partial(reader.read, rows, cols) for reader in self._readers)
 
     def close(self) -> None:
-        """Nothing is shared: what is open belongs to its thread."""
+        """Nothing stays open."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self._url, "source": self._source}
@@ -175,66 +179,56 @@ def _only(stack: NDArray[np.float32]) -> NDArray[np.float32]:
 def _odc_block(rows: slice, cols: slice, source: RtcSource) -> NDArray[np.float32]:
     """Read a block when it is due: a signed address would not outlive a graph that held it."""
     grid = source.grid[rows, cols]
-    first, *others = source.slices
-    out = _odc_slice(first, grid)
-    for later in others:
-        if not np.isnan(out).any():
-            break
-        np.copyto(out, _odc_slice(later, grid), where=np.isnan(out))
-    raise_to_floor(out, FLOOR)
+    out = np.empty((len(source.slices[0]), *shape_of(grid)), "float32")
+    for band, target in enumerate(out):
+        target[:] = _mosaic(partial(_odc_file, files[band], grid) for files in source.slices)
     return out
 
 
-def _odc_slice(slice_files: tuple[Files, ...], grid: GeoBox) -> NDArray[np.float32]:
-    """Polarisations of one slice, shape (band, y, x); zero is no data, as for the other engine."""
+def _odc_file(files: Files, grid: GeoBox) -> NDArray[np.float32]:
     try:
-        out = _odc_load(slice_files, grid)
+        return _odc_load(files, grid)
     except RasterioError:
-        if not any(files.access.signing for files in slice_files):
-            raise _unreadable(slice_files) from None  # GDAL's words may hold a signed address
+        if files.access.signing is None:
+            raise _unreadable(files) from None  # GDAL's words may hold a signed address
         forget_tokens()  # one may have been withdrawn before its time
-        try:
-            out = _odc_load(slice_files, grid)
-        except RasterioError:
-            raise _unreadable(slice_files) from None
-    out[out == 0] = np.nan
-    return out
+    try:
+        return _odc_load(files, grid)
+    except RasterioError:
+        raise _unreadable(files) from None
 
 
-def _odc_load(slice_files: tuple[Files, ...], grid: GeoBox) -> NDArray[np.float32]:
+def _odc_load(files: Files, grid: GeoBox) -> NDArray[np.float32]:
     import odc.stac
 
-    addresses = {  # odc-stac refuses hrefs that are not absolute
-        f"/{band}": gdal_address(files.measurement, files.access)
-        for band, files in enumerate(slice_files)
-    }
+    address = gdal_address(files.measurement, files.access)
     with rasterio.Env(**GDAL_HTTP):
         loaded = odc.stac.load(
-            [_odc_item(tuple(addresses), grid)],
-            bands=list(addresses),
+            [_odc_item(grid)],
+            bands=[_BAND],
             geobox=grid,
             resampling="bilinear",
             dtype="float32",
             nodata=float("nan"),
-            patch_url=addresses.__getitem__,
+            patch_url=lambda _: address,
             driver=_odc_driver(),
         )
-    return np.concatenate([loaded[band].values for band in addresses])
+    values: NDArray[np.float32] = loaded[_BAND].values[0]
+    return values
 
 
-def _unreadable(slice_files: tuple[Files, ...]) -> SourceError:
-    names = " or ".join(plain(files.measurement) for files in slice_files)
+def _unreadable(files: Files) -> SourceError:
     return SourceError(
-        f"{names[:300]}: cannot be read by odc-stac; try again, a build goes on where it stopped,"
-        " or build with --engine stackstac, which says more"
+        f"{plain(files.measurement)}: cannot be read by odc-stac; try again, a build goes on where"
+        " it stopped, or build with --engine stackstac, which says more"
     )
 
 
-def _odc_item(bands: tuple[str, ...], grid: GeoBox) -> pystac.Item:
-    """Item of a slice whose assets have, as far as it says, the grid of the block.
+def _odc_item(grid: GeoBox) -> pystac.Item:
+    """Item of a file that has, as far as it says, the grid of the block.
 
-    So odc-stac reads every one of them, wherever it thinks that dates change or zones end; what
-    lies where, the file says itself when it is opened.
+    So odc-stac reads it, wherever it thinks that dates change or zones end; where the file lies,
+    it says itself when it is opened.
     """
     item = pystac.Item(
         id="slice",
@@ -248,8 +242,7 @@ def _odc_item(bands: tuple[str, ...], grid: GeoBox) -> pystac.Item:
         },
         stac_extensions=[_PROJECTION],
     )
-    for band in bands:
-        item.add_asset(band, pystac.Asset(band, media_type=_GEOTIFF, roles=["data"]))
+    item.add_asset(_BAND, pystac.Asset("/file", media_type=_GEOTIFF, roles=["data"]))
     return item
 
 

@@ -1,0 +1,67 @@
+"""Slices of a pass laid under one another, in one sweep over their pixels."""
+
+from __future__ import annotations
+
+from numba import njit
+
+__all__ = ["lay_under", "settle"]
+
+
+@njit(nogil=True, cache=True)
+def settle(values, floor):  # type: ignore[no-untyped-def]
+    """Make no data of zero and `floor` of what lies below it, in place.
+
+    Parameters
+    ----------
+    values : float32, contiguous
+        Linear power; NaN or zero is no data.
+    floor : float32
+
+    Returns
+    -------
+    int
+        How many are without data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> power = np.array([0.5, 0.0, -0.5, np.nan], "float32")
+    >>> settle(power, np.float32(1e-5)), power.tolist()[:2], bool(power[2] == np.float32(1e-5))
+    (2, [0.5, nan], True)
+    """
+    flat = values.ravel()
+    missing = 0
+    for k in range(flat.size):
+        value = flat[k]
+        if value > 0:
+            continue
+        if value < 0:
+            flat[k] = floor
+        else:
+            flat[k] = float("nan")
+            missing += 1
+    return missing
+
+
+@njit(nogil=True, cache=True)
+def lay_under(values, later, floor):  # type: ignore[no-untyped-def]
+    """Fill what is NaN in `values` from `later`, as `settle` would make it, in place.
+
+    Returns
+    -------
+    int
+        How many are still without data.
+    """
+    flat, below = values.ravel(), later.ravel()
+    missing = 0
+    for k in range(flat.size):
+        if flat[k] == flat[k]:
+            continue
+        value = below[k]
+        if value > 0:
+            flat[k] = value
+        elif value < 0:
+            flat[k] = floor
+        else:
+            missing += 1
+    return missing
