@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterWindow
 from cube.errors import SourceError
 from cube.kernels.resample import touched_tiles
 from cube.readers.access import ON_DISK, Access, is_remote, plain
-from cube.readers.remote import Pool, open_raster, prefetch_tiles
+from cube.readers.remote import Block, open_raster, problem
 from cube.readers.window import Window
 
 __all__ = ["Measurement", "Near"]
@@ -68,10 +68,8 @@ class Measurement:
         """Open the file and compare it with the annotation, without reading its pixels."""
         self._source()
 
-    def _source(self) -> _Plain | _Gdal | _Tiles:
-        if is_remote(self.href):
-            return _open_remote(self.href, self.shape, self.access)
-        return _open(self.href, self.shape)
+    def _source(self) -> _Plain | _Blocks:
+        return _open(self.href, self.shape, self.access)
 
 
 class _Plain:
@@ -101,47 +99,27 @@ class _Plain:
         return out
 
 
-class _Gdal:
-    def __init__(self, href: str) -> None:
-        self._href = href
-        # GDAL handles are not shared between threads
-        self._handles = Pool(lambda: open_raster(href, ON_DISK)[0], lambda raster: raster.close())
+class _Blocks:
+    """Tiles or strips that GDAL decodes: only those that are needed, fetched side by side."""
+
+    def __init__(
+        self, href: str, access: Access, shape: tuple[int, int], tile: tuple[int, int]
+    ) -> None:
+        self._href, self._access, self._shape, self._tile = href, access, shape, tile
 
     def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
+        tiles = _touched(window, near, self._shape, self._tile)
         try:
-            part = RasterWindow(window.sample, window.line, window.shape[1], window.shape[0])
-            with self._handles.borrow() as raster:
-                return np.asarray(raster.read(1, window=part))
+            with open_raster(self._href, self._access, tiles) as raster:
+                return self._read(raster, tiles, window)
         except RasterioError as error:
             raise SourceError(
-                f"{self._href}: cannot read lines {window.line}..{window.line_stop}"
-                f" ({_short(error)}); the file is damaged or truncated, download it again"
+                f"{plain(self._href)}: cannot read lines {window.line}..{window.line_stop}"
+                f" ({problem(error)}); the file is damaged or truncated, download it again"
             ) from error
 
-
-class _Tiles:
-    """Remote file in tiles or strips: only those that are needed are fetched, side by side."""
-
-    def __init__(self, href: str, access: Access) -> None:
-        self._href, self._access = href, access
-        self._handles = Pool(lambda: open_raster(href, access), lambda handle: handle[0].close())
-
-    def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
-        with self._handles.borrow() as (raster, failures):
-            try:
-                return self._read(raster, window, near)
-            except RasterioError as error:
-                if failures:
-                    raise failures.pop() from error
-                raise SourceError(
-                    f"{plain(self._href)}: cannot read lines {window.line}..{window.line_stop}"
-                    f" ({_short(error)}); the file is damaged"
-                ) from error
-
-    def _read(self, raster: Any, window: Window, near: Near | None) -> NDArray[np.uint16]:
-        lines, samples = raster.block_shapes[0]
-        tiles = _touched(window, near, raster.shape, (lines, samples))
-        prefetch_tiles(raster, self._href, self._access, tiles)
+    def _read(self, raster: Any, tiles: list[Block], window: Window) -> NDArray[np.uint16]:
+        lines, samples = self._tile
         out = np.zeros(window.shape, np.uint16)
         for line, first, stop in _rows_of(tiles):
             part = Window(
@@ -160,7 +138,7 @@ class _Tiles:
 
 def _touched(
     window: Window, near: Near | None, shape: tuple[int, int], tile: tuple[int, int]
-) -> list[tuple[int, int]]:
+) -> list[Block]:
     """Tiles (row, column) of a window in order, without those that no coordinate is near."""
     rows = slice(window.line // tile[0], -(-window.line_stop // tile[0]))
     cols = slice(window.sample // tile[1], -(-window.sample_stop // tile[1]))
@@ -174,7 +152,7 @@ def _touched(
     return [(int(row) + rows.start, int(col) + cols.start) for row, col in np.argwhere(touched)]
 
 
-def _rows_of(tiles: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+def _rows_of(tiles: list[Block]) -> Iterator[tuple[int, int, int]]:
     """Runs of neighbouring tiles in one row: row, first column, stop."""
     at = 0
     for next_at in range(1, len(tiles) + 1):
@@ -184,7 +162,9 @@ def _rows_of(tiles: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
             at = next_at
 
 
-def _open(href: str, shape: tuple[int, int]) -> _Plain | _Gdal:
+def _open(href: str, shape: tuple[int, int], access: Access) -> _Plain | _Blocks:
+    if is_remote(href):
+        return _open_state(href, shape, access, None)
     try:
         found = Path(href).stat()
     except OSError as error:
@@ -193,37 +173,26 @@ def _open(href: str, shape: tuple[int, int]) -> _Plain | _Gdal:
         ) from error
     if found.st_size == 0:
         raise SourceError(f"{href}: measurement file is empty; download the product again")
-    return _open_state(href, shape, (found.st_size, found.st_mtime_ns))
+    return _open_state(href, shape, access, (found.st_size, found.st_mtime_ns))
 
 
 @lru_cache(maxsize=64)
-def _open_state(href: str, shape: tuple[int, int], state: tuple[int, int]) -> _Plain | _Gdal:
+def _open_state(
+    href: str, shape: tuple[int, int], access: Access, state: tuple[int, int] | None
+) -> _Plain | _Blocks:
     """Open a file in the state it is in; one replaced in place is opened anew."""
     try:
-        with open_raster(href, ON_DISK)[0] as raster:
-            _check_shape(raster, href, shape)
-            offset = _contiguous(raster, Path(href))
-    except RasterioError as error:
-        raise SourceError(
-            f"{href}: not a readable TIFF ({_short(error)}); download the product again"
-        ) from error
-    return _Gdal(href) if offset is None else _Plain(Path(href), offset, shape[1])
-
-
-@lru_cache(maxsize=64)
-def _open_remote(href: str, shape: tuple[int, int], access: Access) -> _Tiles:
-    failures: list[SourceError] = []
-    try:
-        raster, failures = open_raster(href, access)
-        with raster:
+        with open_raster(href, access) as raster:
             _check_shape(raster, plain(href), shape)
+            offset = None if state is None else _contiguous(raster, Path(href))
+            tile = raster.block_shapes[0]
     except RasterioError as error:
-        if failures:
-            raise failures.pop() from error
         raise SourceError(
-            f"{plain(href)}: not a readable TIFF ({_short(error)}); is it the right asset?"
+            f"{plain(href)}: not a readable TIFF ({problem(error)}); download the product again"
         ) from error
-    return _Tiles(href, access)
+    if offset is None:
+        return _Blocks(href, access, shape, tile)
+    return _Plain(Path(href), offset, shape[1])
 
 
 def _check_shape(raster: Any, href: str, shape: tuple[int, int]) -> None:
@@ -269,7 +238,3 @@ def _contiguous(raster: Any, path: Path) -> int | None:
             " download the product again"
         )
     return first
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:160]

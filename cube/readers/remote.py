@@ -1,42 +1,38 @@
-"""Rasters behind an href, read by GDAL through pages of bytes that are fetched once.
+"""Rasters behind an href: the tiles that are needed are fetched, GDAL decodes them.
 
-GDAL asks for bytes; what is missing is fetched in runs of whole pages, several runs at a time, over
-`cube.readers.transport`, so that signing, retry, trust and redirects are the same for every file,
-and every byte is counted.
+A remote TIFF is never open. Its directories are read once (by tifffile, through pages of bytes that
+are fetched once); for each read the pages of directories and of the tiles wanted are put into a
+sparse file in memory, which GDAL opens, decodes and forgets. So signing, retry, trust and
+redirects are `cube.readers.transport`'s for every byte, and no handle is shared between threads or
+outlives a token.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
+import os
+import re
+import struct
 import threading
 import warnings
-import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 import rasterio
+import tifffile
 from rasterio.errors import NotGeoreferencedWarning
 
 from cube.errors import SourceError
-from cube.readers.access import Access, is_remote, plain, sign
+from cube.readers.access import ON_DISK, Access, is_remote, plain, sign
 from cube.readers.transport import RETRIES, TIMEOUT_S, get_range
 
-__all__ = [
-    "CACHE_BYTES",
-    "GDAL_HTTP",
-    "Pool",
-    "gdal_address",
-    "open_raster",
-    "prefetch_tiles",
-    "traffic",
-]
+__all__ = ["CACHE_BYTES", "GDAL_HTTP", "Block", "gdal_address", "open_raster", "problem"]
 
 PAGE = 1 << 13
 CACHE_BYTES = 128 * 2**20
@@ -45,6 +41,19 @@ _HEADER_PAGES = 8
 _GAP = 2
 _LONGEST_RUN = 512
 _CONNECTIONS = 8
+_MALFORMED = (
+    tifffile.TiffFileError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    struct.error,
+)
+"""What tifffile raises on bytes that are no TIFF, or a damaged one."""
+
+Block = tuple[int, int]
+"""Row and column of a tile."""
 
 
 class _Pages:
@@ -54,37 +63,34 @@ class _Pages:
         self._limit = limit // PAGE
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
-        self.fetched = 0
-        self.requests = 0
 
-    def get(self, href: str, page: int) -> bytes | None:
+    def get(self, href: str, pages: Iterable[int]) -> dict[int, bytes]:
+        """Those of the pages that are here."""
+        found = {}
         with self._lock:
-            found = self._kept.get((href, page))
-            if found is not None:
+            for page in pages:
+                content = self._kept.get((href, page))
+                if content is not None:
+                    self._kept.move_to_end((href, page))
+                    found[page] = content
+        return found
+
+    def put(self, href: str, pages: dict[int, bytes]) -> None:
+        """Keep pages."""
+        with self._lock:
+            for page, content in pages.items():
+                self._kept[href, page] = content
                 self._kept.move_to_end((href, page))
-            return found
-
-    def missing(self, href: str, pages: set[int]) -> list[int]:
-        with self._lock:
-            return sorted(page for page in pages if (href, page) not in self._kept)
-
-    def put(self, href: str, first: int, content: bytes) -> None:
-        with self._lock:
-            self.fetched += len(content)
-            self.requests += 1
-            for number, at in enumerate(range(0, len(content), PAGE)):
-                self._kept[href, first + number] = content[at : at + PAGE]
-                self._kept.move_to_end((href, first + number))
             while len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+
 
 _PAGES = _Pages(CACHE_BYTES)
-
-
-def traffic() -> tuple[int, int]:
-    """Bytes fetched and requests made by this process so far, for rasters."""
-    return _PAGES.fetched, _PAGES.requests
 
 
 @lru_cache(maxsize=1)
@@ -95,9 +101,7 @@ def _pool() -> ThreadPoolExecutor:
 @lru_cache(maxsize=256)
 def _header(href: str, access: Access) -> tuple[bytes, int]:
     """First bytes of a file, which every opening needs again, and its size."""
-    content, size = get_range(href, access, 0, _HEADER_PAGES * PAGE)
-    _PAGES.put(href, 0, content)
-    return content, size
+    return get_range(href, access, 0, _HEADER_PAGES * PAGE)
 
 
 def _runs(pages: list[int]) -> Iterator[tuple[int, int]]:
@@ -111,22 +115,22 @@ def _runs(pages: list[int]) -> Iterator[tuple[int, int]]:
     yield first, last + 1
 
 
-def _fetch(href: str, access: Access, run: tuple[int, int]) -> bytes:
+def _fetch(href: str, access: Access, run: tuple[int, int]) -> dict[int, bytes]:
     size = _header(href, access)[1]
-    start, stop = run[0] * PAGE, min(run[1] * PAGE, size)
-    content, now = get_range(href, access, start, stop)
+    content, now = get_range(href, access, run[0] * PAGE, min(run[1] * PAGE, size))
     if now != size:
         raise SourceError(
             f"{plain(href)}: changed from {size:,} to {now:,} bytes while it was read; build again"
         )
-    _PAGES.put(href, run[0], content)
-    return content
+    pages = {page: content[(page - run[0]) * PAGE :][:PAGE] for page in range(*run)}
+    _PAGES.put(href, pages)
+    return pages
 
 
-def prefetch(href: str, access: Access, spans: list[tuple[int, int]]) -> None:
-    """Fetch byte spans (start, stop) that are about to be read, in few requests side by side."""
-    wanted: set[int] = set()
+def _gather(href: str, access: Access, spans: Iterable[tuple[int, int]]) -> dict[int, bytes]:
+    """Pages that hold byte spans (start, stop); what is missing comes in few requests at once."""
     size = _header(href, access)[1]
+    wanted: set[int] = set()
     for start, stop in spans:
         if stop > size:
             raise SourceError(
@@ -134,30 +138,19 @@ def prefetch(href: str, access: Access, spans: list[tuple[int, int]]) -> None:
                 f" {stop:,}; the file is truncated"
             )
         wanted.update(range(start // PAGE, -(-stop // PAGE)))
-    missing = _PAGES.missing(href, wanted)
+    found = _PAGES.get(href, wanted)
+    missing = sorted(page for page in wanted if page not in found and page >= _HEADER_PAGES)
     if missing:
-        list(_pool().map(lambda run: _fetch(href, access, run), _runs(missing)))
+        for pages in _pool().map(lambda run: _fetch(href, access, run), list(_runs(missing))):
+            found |= pages
+    return found
 
 
-def prefetch_tiles(raster: Any, href: str, access: Access, tiles: list[tuple[int, int]]) -> None:
-    """Fetch the tiles (row, column) of an open remote raster that are about to be read."""
-    if is_remote(href):
-        prefetch(href, access, [_span(raster, *tile) for tile in tiles])
+class _PagedFile(io.RawIOBase):
+    """What the directories are read from."""
 
-
-def _span(raster: Any, row: int, col: int) -> tuple[int, int]:
-    """Where a tile lies in its file: start and stop; empty for one that is not stored."""
-    offset = raster.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1)
-    size = raster.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=1)
-    return (0, 0) if offset is None else (int(offset), int(offset) + int(size or 0))
-
-
-class _RemoteFile(io.RawIOBase):
-    """What GDAL reads from: a seekable file of pages. A failure is kept for whoever asked."""
-
-    def __init__(self, href: str, access: Access, failures: list[SourceError]) -> None:
+    def __init__(self, href: str, access: Access) -> None:
         self._href, self._access, self._at = href, access, 0
-        self._failures = failures
         self._start, self._size = _header(href, access)
 
     def readable(self) -> bool:
@@ -180,26 +173,135 @@ class _RemoteFile(io.RawIOBase):
         if stop <= len(self._start):
             content = self._start[self._at : stop]
         else:
-            try:
-                content = self._pages(self._at, stop)
-            except SourceError as error:
-                self._failures.append(error)  # GDAL knows only that reading failed
-                raise OSError(str(error)) from error
+            first = self._at // PAGE
+            whole = dict(enumerate(_cut(self._start)))
+            whole |= _gather(self._href, self._access, [(self._at, stop)])
+            joined = b"".join(whole[page] for page in range(first, -(-stop // PAGE)))
+            content = joined[self._at - first * PAGE : stop - first * PAGE]
         self._at = stop
         return content
 
-    def _pages(self, start: int, stop: int) -> bytes:
-        first, last = start // PAGE, -(-stop // PAGE)
-        found = {page: _PAGES.get(self._href, page) for page in range(first, last)}
-        missing = [page for page, content in found.items() if content is None]
-        for run in _runs(missing) if missing else ():
-            content = _fetch(self._href, self._access, run)
-            for page in range(*run):
-                at = (page - run[0]) * PAGE
-                found[page] = content[at : at + PAGE]
-        joined = b"".join(content for _, content in sorted(found.items()) if content is not None)
-        return joined[start - first * PAGE : stop - first * PAGE]
 
+def _cut(content: bytes) -> list[bytes]:
+    return [content[at : at + PAGE] for at in range(0, len(content), PAGE)]
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Tiles of an image or of an overview: where each lies."""
+
+    across: int
+    offsets: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    def span(self, block: Block) -> tuple[int, int]:
+        """Bytes of a tile; none for one that is not stored."""
+        index = block[0] * self.across + block[1]
+        return self.offsets[index], self.offsets[index] + self.counts[index]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What a TIFF's directories say."""
+
+    directories: tuple[tuple[int, int], ...]
+    levels: tuple[_Level, ...]
+
+
+@lru_cache(maxsize=256)
+def _layout(href: str, access: Access) -> _Layout:
+    try:
+        # a raw file is all that it needs
+        file = cast(IO[bytes], _PagedFile(href, access))
+        with tifffile.TiffFile(file, name="remote") as tiff:
+            images = [image for page in tiff.pages for image in (page, *(page.pages or ()))]
+            spans = [(image.offset, image.offset + 8 + 20 * len(image.tags)) for image in images]
+            for image in images:
+                spans += [
+                    (tag.valueoffset, tag.valueoffset + tag.valuebytecount) for tag in image.tags
+                ]
+            # overviews follow the image; masks, which are marked otherwise, count for neither
+            levels = [_level(image) for image in images if not int(image.subfiletype) & 4]
+    except _MALFORMED as error:
+        raise SourceError(
+            f"{plain(href)}: not a readable TIFF ({problem(error)}); is it the right asset?"
+        ) from error
+    size = _header(href, access)[1]
+    inside = tuple((start, min(stop, size)) for start, stop in spans if start < size)
+    return _Layout(inside, tuple(levels))
+
+
+def _level(image: Any) -> _Level:
+    across = -(-image.imagewidth // image.tilewidth) if image.is_tiled else 1
+    return _Level(across, tuple(image.dataoffsets), tuple(image.databytecounts))
+
+
+_OPENING = threading.Lock()
+"""What Python is told to ignore is one for the process: openings take turns."""
+
+
+@contextlib.contextmanager
+def open_raster(
+    href: str, access: Access = ON_DISK, blocks: Iterable[Block] = (), level: int | None = None
+) -> Iterator[Any]:
+    """Open a raster on disk, or the part of a remote one that is to be read.
+
+    Parameters
+    ----------
+    href : str
+    access : Access
+    blocks : iterable of (row, column)
+        Tiles (or strips) that will be read; of a remote file no other can be.
+    level : int, optional
+        Overview to read from instead of the image.
+
+    Yields
+    ------
+    rasterio dataset
+        Of this thread alone.
+
+    Raises
+    ------
+    SourceError
+        A remote file cannot be had, or is no TIFF.
+    RasterioError
+        GDAL cannot open it.
+    """
+    options = {} if level is None else {"overview_level": level}
+    if not is_remote(href):
+        with _quietly(href, options) as raster:
+            yield raster
+        return
+    layout = _layout(href, access)
+    held = layout.levels[0 if level is None else level + 1]
+    start, size = _header(href, access)
+    pages = _gather(href, access, [*layout.directories, *(held.span(block) for block in blocks)])
+    memory = os.memfd_create("raster", os.MFD_CLOEXEC)
+    try:
+        os.ftruncate(memory, size)
+        os.pwrite(memory, start, 0)
+        for page, content in pages.items():
+            os.pwrite(memory, content, page * PAGE)
+        with _quietly(f"/proc/self/fd/{memory}", {**options, "driver": "GTiff"}) as raster:
+            yield raster
+    finally:
+        os.close(memory)
+
+
+def _quietly(path: str, options: dict[str, Any]) -> Any:
+    with _OPENING, warnings.catch_warnings():
+        # Radar geometry has ground control points or nothing: that is expected here
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path, sharing=False, **options)
+
+
+def problem(error: Exception) -> str:
+    """What an error of GDAL or tifffile says, in one line and without our own file's name."""
+    lines = re.sub(r"/proc/self/fd/\d+(, band \d+)?:? ?", "", str(error)).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
+# --- for a library that opens addresses itself
 
 GDAL_HTTP = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -209,7 +311,7 @@ GDAL_HTTP = {
     "GDAL_HTTP_TIMEOUT": str(int(TIMEOUT_S[1])),
     "GDAL_INGESTED_BYTES_AT_OPEN": str(_HEADER_PAGES * PAGE),
 }
-"""Settings of GDAL's own transport, for a library that opens its addresses itself."""
+"""Settings of GDAL's own transport."""
 
 
 def gdal_address(href: str, access: Access) -> str:
@@ -226,97 +328,3 @@ def gdal_address(href: str, access: Access) -> str:
         raise SourceError(f"{plain(href)}: s3 is read by --engine stackstac alone")
     _header(href, access)  # follows redirects, and refuses those that lead inside
     return sign(href, access)
-
-
-_NAMES: dict[str, tuple[str, Access]] = {}
-"""What the paths that GDAL sees stand for."""
-_OPENING = threading.Lock()
-"""Tables of openers and of warnings to ignore are one for the process, and change while opening."""
-_failures: list[SourceError] = []
-
-
-def _open(path: str, mode: str = "r") -> _RemoteFile:
-    """Give GDAL its bytes; there is never another file beside a known one."""
-    href, access = _NAMES.get(Path(path).as_posix(), ("", None))
-    if access is None:
-        raise FileNotFoundError(path)
-    return _RemoteFile(href, access, _failures)
-
-
-def _name(href: str, access: Access) -> str:
-    """A path for GDAL, of its own for every file: it keeps what it knows by path."""
-    key = hashlib.sha256(f"{href} {access}".encode()).hexdigest()[:16]
-    name = f"remote/{key}/{Path(plain(href)).name}"
-    _NAMES[name] = href, access
-    return name
-
-
-def open_raster(href: str, access: Access, **options: Any) -> tuple[Any, list[SourceError]]:
-    """Open a raster on disk or behind an href.
-
-    Returns
-    -------
-    dataset : rasterio dataset
-        Not shared between threads.
-    failures : list of SourceError
-        Grows with what goes wrong below GDAL, which passes on only that it did.
-
-    Raises
-    ------
-    SourceError
-        The first bytes cannot be had.
-    RasterioError
-        It is no raster.
-    """
-    global _failures
-    remote = is_remote(href)
-    if remote:
-        _header(href, access)  # before the lock: this one waits for the network
-    failures: list[SourceError] = []
-    with _OPENING, warnings.catch_warnings():
-        # Radar geometry has ground control points or nothing: that is expected here
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        if not remote:
-            return rasterio.open(href, **options), failures
-        _failures = failures
-        return rasterio.open(_name(href, access), opener=_open, **options), failures
-
-
-_Handle = TypeVar("_Handle")
-
-
-class Pool(Generic[_Handle]):
-    """Open handles of one raster: each serves one thread at a time, and all are closed in the end.
-
-    Handles that belong to threads would be closed by dying threads, which GDAL's Python openers do
-    not survive in silence.
-
-    Parameters
-    ----------
-    make : callable
-        Opens one more handle.
-    close : callable
-        Closes one.
-    """
-
-    def __init__(self, make: Callable[[], _Handle], close: Callable[[_Handle], None]) -> None:
-        self._make = make
-        self._free: list[_Handle] = []  # appending and popping are atomic
-        weakref.finalize(self, _close_all, self._free, close)
-
-    @contextlib.contextmanager
-    def borrow(self) -> Iterator[_Handle]:
-        """A handle for the time of a read."""
-        try:
-            handle = self._free.pop()
-        except IndexError:
-            handle = self._make()
-        try:
-            yield handle
-        finally:
-            self._free.append(handle)
-
-
-def _close_all(handles: list[Any], close: Callable[[Any], None]) -> None:
-    while handles:
-        close(handles.pop())

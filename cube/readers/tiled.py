@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cube.grid import BBox
 from cube.readers.access import Access, plain
 from cube.readers.footprint import meets
 from cube.readers.items import Record, asset_href, footprint_of
-from cube.readers.remote import open_raster
+from cube.readers.remote import open_raster, problem
 from cube.readers.stac import ApiSource
 
 __all__ = ["Tile", "find_tiles", "gather", "water_from_occurrence"]
@@ -113,16 +113,9 @@ def gather(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_suffix(".partial.tif")
-    failures: list[SourceError] = []
     try:
         with contextlib.ExitStack() as stack:
-            opened = []
-            for tile in tiles:
-                raster, below = open_raster(tile.href, access)
-                failures = below if below else failures
-                opened.append(stack.enter_context(raster))
-                if raster.crs is None or not raster.crs.is_geographic:
-                    raise SourceError(f"{plain(tile.href)}: is not in degrees but {raster.crs}")
+            opened = [stack.enter_context(_part(tile, access, bounds)) for tile in tiles]
             finest = min(opened, key=lambda raster: float(raster.transform.a))
             merge(
                 [finest, *(raster for raster in opened if raster is not finest)],
@@ -136,15 +129,36 @@ def gather(
                 mem_limit=_MEMORY_MB,
             )
     except RasterioError as error:
-        if failures:
-            raise failures[-1] from error
         names = ", ".join(tile.id for tile in tiles[:3])
-        raise SourceError(
-            f"{names}: cannot be read ({str(error).splitlines()[0][:120]})"
-        ) from error
+        raise SourceError(f"{names}: cannot be read ({problem(error)})") from error
     if change is not None:
         _rewrite(aside, change)
     aside.replace(target)
+
+
+@contextlib.contextmanager
+def _part(tile: Tile, access: Access, bounds: BBox) -> Iterator[Any]:
+    """A tile opened, of which what lies within bounds can be read."""
+    with open_raster(tile.href, access) as raster:
+        if raster.crs is None or not raster.crs.is_geographic:
+            raise SourceError(f"{plain(tile.href)}: is not in degrees but {raster.crs}")
+        own, size, shape = raster.transform, raster.block_shapes[0], raster.shape
+    west, south, east, north = bounds
+    # two pixels more, for what resampling looks at
+    rows = _blocks_between(
+        (north - own.f) / own.e - 2, (south - own.f) / own.e + 2, size[0], shape[0]
+    )
+    cols = _blocks_between(
+        (west - own.c) / own.a - 2, (east - own.c) / own.a + 2, size[1], shape[1]
+    )
+    with open_raster(tile.href, access, [(row, col) for row in rows for col in cols]) as raster:
+        yield raster
+
+
+def _blocks_between(first: float, last: float, size: int, count: int) -> range:
+    """Blocks that hold pixels first to last of an axis."""
+    low, high = max(math.floor(first), 0), min(math.ceil(last), count)
+    return range(low // size, -(-high // size)) if low < high else range(0)
 
 
 def _snapped(bounds: BBox, raster: Any) -> BBox:

@@ -67,7 +67,7 @@ def write_cog(path: Path, values: np.ndarray, **more: object) -> None:
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[AssetServer]:
-    remote._PAGES._kept.clear()
+    remote._PAGES.clear()
     with AssetServer(folder) as started:
         yield started
 
@@ -116,7 +116,7 @@ def test_a_lonely_block_costs_the_tiles_it_lies_on(server, folder, benchmark):
             )
         floor = needed / BLOCK**2
         benchmark.extra_info[name] = f"{value:.2f}, tiles alone {floor:.2f}"
-        assert value <= 1.05 * floor, "pages and the header"
+        assert value <= 1.08 * floor, "pages, header, and neighbours across an edge"
 
 
 def test_a_block_on_the_grid_of_its_product_costs_its_tiles(server, benchmark):

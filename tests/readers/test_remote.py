@@ -180,10 +180,9 @@ def test_blocks_beside_one_another_share_tiles(server, folder):
 def test_memory_of_pages_is_bounded():
     pages = remote._Pages(10 * remote.PAGE)
     for number in range(50):
-        pages.put("a", number, bytes(remote.PAGE))
+        pages.put("a", {number: bytes(remote.PAGE)})
     assert len(pages._kept) == 10
-    assert pages.get("a", 49) is not None
-    assert pages.get("a", 0) is None
+    assert set(pages.get("a", range(50))) == set(range(40, 50))
 
 
 def test_runs_join_over_small_gaps_only():
@@ -266,8 +265,18 @@ def test_gdal_gets_its_own_address_only_where_it_may(server):
 
 
 def test_an_open_raster_is_a_rasterio_dataset(server):
-    raster, failures = remote.open_raster(f"{server.url}/cog.tif", LOCAL)
-    with raster:
+    with remote.open_raster(f"{server.url}/cog.tif", LOCAL, [(0, 0)]) as raster:
+        assert raster.overviews(1)
         part = raster.read(1, window=RasterWindow(5, 7, 20, 10))
     assert np.array_equal(part, image()[7:17, 5:25])
-    assert failures == []
+
+
+def test_an_overview_is_read_from_its_own_tiles(server, folder):
+    with rasterio.open(folder / "cog.tif", overview_level=1) as raster:
+        truth = raster.read(1)
+    before = server.bytes_sent
+    rows, cols = -(-truth.shape[0] // TILE), -(-truth.shape[1] // TILE)
+    blocks = [(row, col) for row in range(rows) for col in range(cols)]
+    with remote.open_raster(f"{server.url}/cog.tif", LOCAL, blocks, level=1) as raster:
+        assert np.array_equal(raster.read(1), truth)
+    assert server.bytes_sent - before < (folder / "cog.tif").stat().st_size / 8

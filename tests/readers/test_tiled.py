@@ -209,7 +209,9 @@ def test_tiles_over_the_box_in_order_each_once(held):
 
 
 def test_no_tile_there_says_what_was_asked(held):
-    with pytest.raises(SearchError, match=r"no tile of cop-dem-glo-30 over 68\.2,27\.1,69\.5,27\.5"):
+    with pytest.raises(
+        SearchError, match=r"no tile of cop-dem-glo-30 over 68\.2,27\.1,69\.5,27\.5"
+    ):
         held(tile_item(10, "https://example.com/10.tif"))
 
 
