@@ -185,6 +185,19 @@ class ProjectedReader:
         values[values == 0] = np.nan
         return values
 
+    def meets(self, rows: slice, cols: slice) -> bool:
+        """Whether the file lies over a part of the grid; what it holds there is not read.
+
+        Raises
+        ------
+        SourceError
+            See `read`.
+        """
+        fit = _fit(self, _state(self.files.measurement))
+        if fit.offset is not None:
+            return bool(fit.image.blocks(*_window(fit.offset, rows, cols)))
+        return next(self._tiles(fit, rows, cols), None) is not None
+
     def _open(self, image: _Image, blocks: set[Block]) -> Any:
         return open_raster(
             self.files.measurement, self.files.access, sorted(blocks), level=image.level
@@ -198,17 +211,13 @@ class ProjectedReader:
         cols: slice,
         out: NDArray[np.float32],
     ) -> None:
-        row0, col0 = offset
-        top, left = max(rows.start + row0, 0), max(cols.start + col0, 0)
-        bottom = min(rows.stop + row0, image.shape[0])
-        right = min(cols.stop + col0, image.shape[1])
+        first, last, begin, end = _window(offset, rows, cols)
+        top, bottom = max(first, 0), min(last, image.shape[0])
+        left, right = max(begin, 0), min(end, image.shape[1])
         blocks = image.blocks(top, bottom, left, right)
         if not blocks:
             return
-        part = out[
-            top - row0 - rows.start : bottom - row0 - rows.start,
-            left - col0 - cols.start : right - col0 - cols.start,
-        ]
+        part = out[top - first : bottom - first, left - begin : right - begin]
         with self._open(image, blocks) as raster:
             window = RasterWindow(left, top, right - left, bottom - top)
             part[:] = raster.read(1, window=window, out_dtype="float32")
@@ -275,6 +284,12 @@ class ProjectedReader:
 
 def _shape(rows: slice, cols: slice) -> tuple[int, int]:
     return rows.stop - rows.start, cols.stop - cols.start
+
+
+def _window(offset: tuple[int, int], rows: slice, cols: slice) -> tuple[int, int, int, int]:
+    """First row and the one past the last, and so for columns, of a part of the grid in a file."""
+    row, col = offset
+    return rows.start + row, rows.stop + row, cols.start + col, cols.stop + col
 
 
 def _paste(

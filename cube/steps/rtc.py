@@ -10,7 +10,7 @@ a little wider than the first's.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -74,22 +74,38 @@ def projected(source: RtcSource, block: int, engine: str) -> da.Array:
     -------
     dask array, float32, shape (polarisation, y, x)
         Linear power, NaN where no slice has data; where slices overlap the earlier one is kept.
-
-    Raises
-    ------
-    PlanError
-        The engine cannot make such a grid.
     """
     return _ENGINES[engine](source, block)
 
 
-def _mosaic(slices: Iterator[Callable[[], NDArray[np.float32]]]) -> NDArray[np.float32]:
+def _mosaic(
+    readers: Iterable[ProjectedReader],
+    read: Callable[[ProjectedReader, slice, slice], NDArray[np.float32]],
+    rows: slice,
+    cols: slice,
+) -> NDArray[np.float32]:
     """First valid power of the slices, raised to the floor; none is read for nothing."""
-    out = next(slices)()
-    missing = settle(out, FLOOR)
-    while missing and (later := next(slices, None)) is not None:
-        missing = lay_under(out, later(), FLOOR)
+    out = None
+    for reader in readers:
+        if not reader.meets(rows, cols):
+            continue
+        if out is None:
+            out = read(reader, rows, cols)
+            missing = settle(out, FLOOR)
+        else:
+            missing = lay_under(out, read(reader, rows, cols), FLOOR)
+        if not missing:
+            break
+    if out is None:
+        return np.full((rows.stop - rows.start, cols.stop - cols.start), np.nan, "float32")
     return out
+
+
+def _readers(source: RtcSource, band: int) -> Iterator[ProjectedReader]:
+    """Files of a polarisation on the grid, in order of time."""
+    grid = source.grid
+    crs, transform, shape = str(crs_of(grid)), grid.affine, shape_of(grid)
+    return (ProjectedReader(files[band], crs, transform, shape) for files in source.slices)
 
 
 # --- stackstac
@@ -103,25 +119,14 @@ class _Reader:
     """
 
     def __init__(self, *, url: str, source: RtcSource, **_: Any) -> None:
-        self._url, self._source = url, source
-        grid = source.grid
-        crs, transform, shape = str(crs_of(grid)), grid.affine, shape_of(grid)
-        self._readers = [
-            ProjectedReader(files[int(url)], crs, transform, shape) for files in source.slices
-        ]
+        self._band, self._source = int(url), source
 
     def read(self, window: RasterWindow, **_: Any) -> NDArray[np.float32]:
-        rows, cols = window.toslices()
-        return _mosaic(partial(reader.read, rows, cols) for reader in self._readers)
+        readers = _readers(self._source, self._band)
+        return _mosaic(readers, ProjectedReader.read, *window.toslices())
 
     def close(self) -> None:
         """Nothing stays open."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"url": self._url, "source": self._source}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]  # the same as when it was made
 
 
 def _stackstac(source: RtcSource, block: int) -> da.Array:
@@ -178,22 +183,31 @@ def _only(stack: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _odc_block(rows: slice, cols: slice, source: RtcSource) -> NDArray[np.float32]:
     """Read a block when it is due: a signed address would not outlive a graph that held it."""
-    grid = source.grid[rows, cols]
-    out = np.empty((len(source.slices[0]), *shape_of(grid)), "float32")
-    for band, target in enumerate(out):
-        target[:] = _mosaic(partial(_odc_file, files[band], grid) for files in source.slices)
-    return out
+    read = partial(_odc_read, grid=source.grid)
+    count = len(source.slices[0])
+    bands = [_mosaic(_odc_readers(source, band), read, rows, cols) for band in range(count)]
+    return bands[0][None] if count == 1 else np.stack(bands)
 
 
-def _odc_file(files: Files, grid: GeoBox) -> NDArray[np.float32]:
+def _odc_readers(source: RtcSource, band: int) -> Iterator[ProjectedReader]:
+    """Our readers, of which odc-stac needs to be told only where their files lie."""
+    for reader in _readers(source, band):
+        gdal_address(reader.files.measurement, reader.files.access)  # refuses what it cannot read
+        yield reader
+
+
+def _odc_read(
+    reader: ProjectedReader, rows: slice, cols: slice, grid: GeoBox
+) -> NDArray[np.float32]:
+    files, part = reader.files, grid[rows, cols]
     try:
-        return _odc_load(files, grid)
+        return _odc_load(files, part)
     except RasterioError:
         if files.access.signing is None:
             raise _unreadable(files) from None  # GDAL's words may hold a signed address
         forget_tokens()  # one may have been withdrawn before its time
     try:
-        return _odc_load(files, grid)
+        return _odc_load(files, part)
     except RasterioError:
         raise _unreadable(files) from None
 
