@@ -1,10 +1,28 @@
-"""Slices of a pass laid under one another, in one sweep over their pixels."""
+"""Slices of a pass freed of what is no data and laid under one another, each in one sweep."""
 
 from __future__ import annotations
 
 from numba import njit
 
-__all__ = ["lay_under", "settle"]
+__all__ = ["blank", "lay_under", "settle"]
+
+
+@njit(nogil=True, cache=True)
+def blank(values, nodata):  # type: ignore[no-untyped-def]
+    """Make NaN of zero and of `nodata`, which may be NaN itself, in place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> power = np.array([0.5, 0.0, -9.0, -0.5, np.nan], "float32")
+    >>> blank(power, np.float32(-9))
+    >>> power.tolist()
+    [0.5, nan, nan, -0.5, nan]
+    """
+    flat = values.ravel()
+    for k in range(flat.size):
+        if flat[k] == 0 or flat[k] == nodata:
+            flat[k] = float("nan")
 
 
 @njit(nogil=True, cache=True)

@@ -25,6 +25,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from cube.errors import SourceError
+from cube.kernels.mosaic import blank
 from cube.readers.access import is_remote, plain
 from cube.readers.remote import Block, open_raster, problem
 from cube.readers.scene import Files
@@ -170,19 +171,19 @@ class ProjectedReader:
         SourceError
             The file is missing, refused, damaged or of a CRS that has no way to the grid.
         """
-        values = np.full(_shape(rows, cols), np.nan, "float32")
         try:
             fit = _fit(self, _state(self.files.measurement))
             if fit.offset is not None:
-                self._copy(fit.image, fit.offset, rows, cols, values)
+                values = self._copy(fit.image, _window(fit.offset, rows, cols))
             else:
-                self._warp(fit, rows, cols, values)
+                values = self._warp(fit, rows, cols)
         except _FAILED as error:
             raise SourceError(
                 f"{plain(self.files.measurement)}: cannot be read at rows {rows.start}.."
                 f"{rows.stop} of the grid ({problem(error)}); is it damaged or truncated?"
             ) from error
-        values[values == 0] = np.nan
+        nodata = fit.image.nodata
+        blank(values, np.float32(0 if nodata is None else nodata))
         return values
 
     def meets(self, rows: slice, cols: slice) -> bool:
@@ -203,32 +204,29 @@ class ProjectedReader:
             self.files.measurement, self.files.access, sorted(blocks), level=image.level
         )
 
-    def _copy(
-        self,
-        image: _Image,
-        offset: tuple[int, int],
-        rows: slice,
-        cols: slice,
-        out: NDArray[np.float32],
-    ) -> None:
-        first, last, begin, end = _window(offset, rows, cols)
+    def _copy(self, image: _Image, window: tuple[int, int, int, int]) -> NDArray[np.float32]:
+        first, last, begin, end = window
         top, bottom = max(first, 0), min(last, image.shape[0])
         left, right = max(begin, 0), min(end, image.shape[1])
         blocks = image.blocks(top, bottom, left, right)
-        if not blocks:
-            return
-        part = out[top - first : bottom - first, left - begin : right - begin]
-        with self._open(image, blocks) as raster:
-            window = RasterWindow(left, top, right - left, bottom - top)
-            part[:] = raster.read(1, window=window, out_dtype="float32")
-        if image.nodata is not None:
-            part[part == np.float32(image.nodata)] = np.nan
+        found = np.empty((0, 0), "float32")
+        if blocks:
+            with self._open(image, blocks) as raster:
+                inside = RasterWindow(left, top, right - left, bottom - top)
+                found = raster.read(1, window=inside, out_dtype="float32")
+        if found.shape == (last - first, end - begin):
+            return found
+        out = np.full((last - first, end - begin), np.nan, "float32")
+        if blocks:
+            out[top - first : bottom - first, left - begin : right - begin] = found
+        return out
 
-    def _warp(self, fit: _Fit, rows: slice, cols: slice, out: NDArray[np.float32]) -> None:
+    def _warp(self, fit: _Fit, rows: slice, cols: slice) -> NDArray[np.float32]:
         image = fit.image
+        out = np.full(_shape(rows, cols), np.nan, "float32")
         tiles = list(self._tiles(fit, rows, cols))
         if not tiles:
-            return
+            return out
         # Beyond a pixel of the file the kernel grows with the grid's; below it stays as it is.
         # GDAL would else guess from the window, and widen it on every grid that is turned
         kernel = {
@@ -254,6 +252,7 @@ class ProjectedReader:
                     **kernel,
                 ) as warped:
                     _paste(warped.read(1), (tile_rows, tile_cols), out, (rows, cols))
+        return out
 
     def _tiles(self, fit: _Fit, rows: slice, cols: slice) -> Iterator[tuple[_Part, set[Block]]]:
         """Tiles of the grid that a part touches and that meet the file; the file's own for each."""
