@@ -24,9 +24,10 @@ from cube.schema import Role, cube_variables
 from cube.store.lock import BuildLock
 from cube.store.template import create, read_plan, remove
 from cube.store.write import close_journals, has_summary, remove_partial, stored_array
+from pipelines.cost import run_of
 from pipelines.hand import make_hand
 from pipelines.layers import Maps, Tiled, gathered
-from pipelines.plan import PassRecord, Plan, identity_of, plan_cube, run_of
+from pipelines.plan import PassRecord, Plan, identity_of, plan_cube
 from pipelines.request import Request, Resolved, open_source, resolve
 from pipelines.runner import Progress, Runner
 from pipelines.stages import Stages
@@ -113,7 +114,8 @@ def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
     else:
         plan = Plan.from_stored(stored)
         passes = _fetch(plan, source)
-        plan = replace(plan, run=run_of(request, resolved, plan, passes))
+        run = run_of(request, resolved, plan.polarisations, plan.layers, passes)
+        plan = replace(plan, run=run)
     for note in plan.notes:
         progress.say(f"note: {note}")
     passes = _ready(passes, plan, resolved, progress)

@@ -16,7 +16,7 @@ from cube.steps.area import class_areas
 from cube.store.layers import StoredLayer
 from cube.store.opening import open_cube
 from cube.store.template import read_plan
-from pipelines.plan import BLOCK
+from pipelines.cost import BLOCK
 
 __all__ = ["flooded_km2", "grid_of", "info"]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.plan import peak_memory
+from pipelines.cost import peak_memory
 
 # 805 x 994 pixels: two by two stored chunks, and as many blocks under the memory limit
 FINE = ("--resolution", 5, "--workers", 1)

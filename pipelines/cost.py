@@ -1,0 +1,153 @@
+"""What a plan costs on this machine: block, workers, memory, bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from cube.chunks import block_counts
+from cube.errors import PlanError
+from cube.grid import crs_of, shape_of, target_grid
+from cube.readers.access import is_remote
+from cube.readers.passes import Pass
+from cube.readers.remote import CACHE_BYTES
+from cube.schema import CHUNK, cube_variables
+from pipelines.request import Request, Resolved
+
+__all__ = ["BLOCK", "parse_size", "peak_memory", "run_of"]
+
+_SCHEDULER = re.compile(r"^(threads|processes|((tcp|tls|wss?|ucx)://)?[^/\s]+:\d+)$")
+BLOCK = 2048
+BASE_BYTES = 460 * 2**20
+"""Resident size of a process with the libraries imported, the kernels loaded, annotations and
+tables parsed and an allocator's slack."""
+_FETCHED = {"grd": 1.6, "rtc": 5.5}
+"""Bytes over the network for each pixel, pass and polarisation, measured on compressed tiles of 512
+pixels: amplitudes of 16 bit take 1.3 to 1.5 with what blocks at the edge fetch in vain, power of 32
+bit takes 3.5 for each of up to 25 tiles that a block of 16 touches."""
+BYTES_PER_PIXEL = 80
+"""Peak per pixel of a compute block and thread, by the stage that needs most: flood classes, which
+hold VV and VH of a pass and of its reference and the water model's means of both (60), with what
+the allocator keeps of earlier blocks (12) and a tenth to spare. The median of ten passes takes 54,
+image coordinates with their window of radar samples 38. Measured on a whole scene; a small area
+stays a third below.
+"""
+
+
+def run_of(
+    request: Request,
+    resolved: Resolved,
+    polarisations: tuple[str, ...],
+    layers: tuple[str, ...],
+    passes: tuple[Pass, ...],
+) -> dict[str, Any]:
+    """How a plan is run on this machine, and what it costs.
+
+    Parameters
+    ----------
+    request : Request
+    resolved : Resolved
+    polarisations, layers : tuple of str
+        What is planned for every pass.
+    passes : tuple of Pass
+
+    Raises
+    ------
+    PlanError
+        Workers, scheduler or memory that cannot be.
+    """
+    workers = request.workers if request.workers is not None else os.cpu_count() or 1
+    if workers < 1:
+        raise PlanError(f"--workers {workers}; give at least 1")
+    if not _SCHEDULER.match(request.scheduler):
+        raise PlanError(
+            f"--scheduler {request.scheduler!r}: choose threads, processes or HOST:PORT"
+        )
+    threads = 1 if request.scheduler != "threads" else workers
+    limit = parse_size(request.memory_limit) if request.memory_limit else 3 * 10**9
+    scenes = [scene for one in passes for scene in one.scenes]
+    remote = any(is_remote(files.measurement) for scene in scenes for _, files in scene.files)
+    block, peak = _block(resolved.grid, threads, limit, CACHE_BYTES if remote else 0)
+    pixels = int(np.prod(resolved.grid.shape))
+    variables = cube_variables(polarisations, resolved.backscatter, frozenset(layers))
+    sizes = {"time": len(passes), "track": len({one.track for one in passes})}
+    written = sum(
+        np.dtype(variable.dtype).itemsize
+        * pixels
+        * int(np.prod([sizes.get(dim, 1) for dim in variable.dims]))
+        for variable in variables
+    )
+    archives = [scene for scene in scenes if scene.archive is not None]
+    return {
+        "source": resolved.source,
+        "out": str(resolved.out),
+        "scheduler": request.scheduler,
+        "workers": workers,
+        "block": block,
+        "blocks": list(block_counts(shape_of(resolved.grid), block)),
+        "bytes_source": sum(scene.size for scene in scenes),
+        "bytes_fetched": int(_FETCHED[resolved.product] * pixels * len(polarisations) * len(passes))
+        if remote
+        else 0,
+        "bytes_unpacked": sum(scene.size for scene in archives),
+        "bytes_written": int(written),
+        "peak_memory_per_worker": peak,
+        "memory_limit": limit,
+        "other_areas": _other_areas(request, resolved),
+    }
+
+
+def _other_areas(request: Request, resolved: Resolved) -> dict[str, list[int]]:
+    """Grid sizes of the event's other areas, so that a plan shows the whole."""
+    if resolved.event is None:
+        return {}
+    resolution = request.resolution or resolved.preset.resolution
+    return {
+        aoi.name: list(
+            shape_of(target_grid(aoi.bbox, request.crs or resolved.preset.crs, resolution))
+        )
+        for aoi in resolved.event.aois
+        if aoi.bbox is not None and aoi.bbox != resolved.bbox
+    }
+
+
+def peak_memory(block: int, threads: int, spacing: float, cache: int = 0) -> int:
+    """Predicted peak resident bytes of a worker process that keeps `cache` bytes of files."""
+    per_pixel = (
+        BYTES_PER_PIXEL + 15 * ((spacing / 10) ** 2 - 1) if spacing > 10 else BYTES_PER_PIXEL
+    )
+    return int(BASE_BYTES + cache + threads * block * block * per_pixel)
+
+
+def _block(grid: GeoBox, threads: int, limit: int, cache: int) -> tuple[int, int]:
+    spacing = max(abs(grid.affine.a), abs(grid.affine.e)) if not crs_of(grid).geographic else 10.0
+    needed = -(-max(grid.shape) // CHUNK) * CHUNK
+    for size in (BLOCK, 1536, 1024, CHUNK):
+        block = min(size, needed)
+        peak = peak_memory(block, threads, spacing, cache)
+        if peak <= limit:
+            return block, peak
+    raise PlanError(
+        f"--memory-limit {limit / 1e9:.2f} GB is less than the {peak / 1e9:.2f} GB that a worker"
+        f" with {threads} threads needs for its smallest block; give more, or fewer --workers"
+    )
+
+
+def parse_size(content: str) -> int:
+    """Bytes of a size such as ``2GB``, ``1.5 GiB`` or ``800MB``.
+
+    Examples
+    --------
+    >>> parse_size("2GB"), parse_size("1 KiB")
+    (2000000000, 1024)
+    """
+    from dask.utils import parse_bytes
+
+    try:
+        return int(parse_bytes(content))
+    except ValueError as error:
+        raise PlanError(f"{content!r} is not a size; give for example 2GB") from error
