@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -292,6 +293,28 @@ def test_a_file_far_away_is_the_same(samples, asset_server, grid):  # noqa: F811
     server = asset_server(samples[0].parent)
     found = on(f"{server.url}/vv.tif", transform, crs=crs, access=Access(local=True))
     np.testing.assert_array_equal(found, on(samples[0], transform, crs=crs))
+
+
+@pytest.fixture(scope="module")
+def far(tall) -> Iterator[str]:
+    with AssetServer(tall[0].parent) as server:
+        yield f"{server.url}/vv.tif"
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from(["turned", "zone 41", "zone 43", "mercator", "degrees"]),
+    st.floats(0.3, 12.0), st.integers(0, 900), st.integers(0, 900), st.integers(1, 300),
+)  # fmt: skip
+def test_what_is_fetched_is_all_that_is_read(tall, far, grid, size, row, col, length):
+    """Of a remote file only some tiles are there: whoever looks at another finds it damaged."""
+    crs, transform = GRIDS[grid]
+    window = slice(row, row + length), slice(col, col + length)
+    found = [
+        ProjectedReader(files, crs, transform @ Affine.scale(size), (1200, 1200)).read(*window)
+        for files in (Files(far, access=Access(local=True)), Files(str(tall[0])))
+    ]
+    np.testing.assert_array_equal(*found)
 
 
 def test_what_a_window_needs_is_fetched_at_once(tall, asset_server):  # noqa: F811
