@@ -216,9 +216,22 @@ def plan_cube(request: Request, resolved: Resolved, source: Source) -> Planned:
     identity = {**identity_of(resolved), "polarisations": list(polarisations)}
     # a real event may be asked of simulated products: what comes out must say so
     identity["simulated"] |= any(scene.simulated for one in passes for scene in one.scenes)
-    plan = Plan(identity, records, layers, notes=(*source.notes, *notes, *more), tiles=ids)
+    notes = [*_of_area(request, resolved), *source.notes, *notes, *more]
+    plan = Plan(identity, records, layers, notes=tuple(notes), tiles=ids)
     run = run_of(request, resolved, polarisations, layers, tuple(passes))
     return Planned(replace(plan, run=run), tuple(passes), tiles)
+
+
+def _of_area(request: Request, resolved: Resolved) -> list[str]:
+    """What is doubtful of the event's area."""
+    if resolved.event is None or request.bbox is not None:
+        return []
+    aoi = resolved.event.aoi(request.aoi)
+    if aoi.default_box:
+        return [f"the box of {aoi.name} is drawn around the event's centre and may miss the flood"]
+    if not aoi.verified:
+        return [f"the box of {aoi.name} is not verified ({aoi.source}); see cube events check"]
+    return []
 
 
 def _scenes(resolved: Resolved, source: Source, tracks: tuple[int, ...]) -> list[Scene]:

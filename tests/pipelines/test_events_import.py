@@ -271,3 +271,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 def test_the_command_explains_itself(cube_command):
     assert "catalogue" in cube_command("events", "import", "--help").fine().out
+
+
+@pytest.mark.parametrize("event", ["ks1111002", "ks1111008"])
+def test_an_event_without_a_box_that_could_be_checked_is_refused(cube_command, event):
+    error = cube_command("plan", "--event", event, "--dem", "none.tif").error
+    assert f"event {event}: the box of AOI aoi01" in error
+    assert "cube events import --catalogue catalogue.gpkg" in error
