@@ -8,16 +8,26 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from cube.catalog import Endpoint
 from cube.errors import SourceError, TrustError
 
-__all__ = ["ON_DISK", "Access", "forget_tokens", "is_loopback", "is_remote", "plain", "sign"]
+__all__ = [
+    "ON_DISK",
+    "Access",
+    "forget_tokens",
+    "is_loopback",
+    "is_remote",
+    "leads_inside",
+    "plain",
+    "sign",
+]
 
 REMOTE = ("http", "https", "s3")
 
@@ -87,7 +97,7 @@ def plain(href: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a host name is this machine or a private network, as far as its text says."""
-    host = host.rstrip(".")
+    host = unicodedata.normalize("NFKC", host).rstrip(".")  # digits of other scripts too
     if host in ("", "localhost") or host.endswith(".localhost"):
         return True
     try:
@@ -100,6 +110,17 @@ def is_loopback(host: str) -> bool:
             return False
     address = getattr(address, "ipv4_mapped", None) or address
     return not address.is_global or address.is_multicast
+
+
+def leads_inside(parts: SplitResult) -> bool:
+    """Whether an address is this machine or a private network, as far as its text says.
+
+    One that other software reads as another host counts too: some end a host at a backslash, and
+    some decode it.
+    """
+    host = parts.netloc.rpartition("@")[2]
+    disguised = "\\" in parts.netloc or "%" in host
+    return disguised or is_loopback(parts.hostname or "")
 
 
 def check_address(href: str, access: Access) -> None:
@@ -120,7 +141,7 @@ def check_address(href: str, access: Access) -> None:
         return
     host = parts.hostname or ""
     proxied = parts.scheme in getproxies() and not proxy_bypass(host)
-    if is_loopback(host) or (not proxied and _resolves_inside(host)):
+    if leads_inside(parts) or (not proxied and _resolves_inside(host)):
         raise TrustError(
             f"{plain(href)[:200]}: points into this machine or network, which only endpoints with"
             " trust = 'local' may do"
