@@ -296,23 +296,30 @@ def test_a_file_far_away_is_the_same(samples, asset_server, grid):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def far(tall) -> Iterator[str]:
-    with AssetServer(tall[0].parent) as server:
-        yield f"{server.url}/vv.tif"
+def far(tall, tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """Folder of files with and without overviews, and its address."""
+    folder = tmp_path_factory.mktemp("far")
+    for name, levels in (("auto", "auto"), ("none", "none")):
+        write_cog(folder / f"{name}.tif", tall[1], OWN, overviews=levels, blocksize=128)
+    with AssetServer(folder) as server:
+        yield folder, server.url
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from(["turned", "zone 41", "zone 43", "mercator", "degrees"]),
+    st.sampled_from(["auto", "none"]),
+    st.sampled_from(["turned", "zone 41", "mercator", "degrees"]),
     st.floats(0.3, 12.0), st.integers(0, 900), st.integers(0, 900), st.integers(1, 300),
 )  # fmt: skip
-def test_what_is_fetched_is_all_that_is_read(tall, far, grid, size, row, col, length):
+def test_what_is_fetched_is_all_that_is_read(far, levels, grid, size, row, col, length):
     """Of a remote file only some tiles are there: whoever looks at another finds it damaged."""
+    folder, url = far
     crs, transform = GRIDS[grid]
     window = slice(row, row + length), slice(col, col + length)
+    near = Files(str(folder / f"{levels}.tif"))
     found = [
         ProjectedReader(files, crs, transform @ Affine.scale(size), (1200, 1200)).read(*window)
-        for files in (Files(far, access=Access(local=True)), Files(str(tall[0])))
+        for files in (Files(f"{url}/{levels}.tif", access=Access(local=True)), near)
     ]
     np.testing.assert_array_equal(*found)
 

@@ -323,8 +323,9 @@ def test_a_token_that_was_withdrawn_is_made_again(one, azure, engine):
     lazy = projected(RtcSource(GRID, (signed(one, f"withdrawn-{engine}"),)), 256, engine)
     np.testing.assert_array_equal(lazy.blocks[0, 0, 0].compute(), one[1][:, :256, :256])
     azure.expire()
-    remote._PAGES._kept.clear()  # else the small files of a test need no other request
-    remote._header.cache_clear()
+    if engine == "stackstac":  # GDAL keeps less of what it fetches than we do
+        remote._PAGES.clear()
+        remote._header.cache_clear()
     np.testing.assert_array_equal(lazy.blocks[0, 2, 2].compute(), one[1][:, 512:, 512:])
     assert azure.issued >= 2
 
