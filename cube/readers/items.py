@@ -245,9 +245,11 @@ def _relative_orbit(item: Record, platform: str, facts: dict[str, str]) -> int:
 
 def _number(item: Record, key: str, value: Any, allowed: range) -> int:
     """Whole number, which some write as text."""
-    text = str(value)
-    whole = text.isascii() and text.isdigit() and len(text) < 12
-    number = int(text) if whole else int(value) if value in allowed else -1
+    number = -1
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        number = int(value)
+    elif isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
+        number = int(value)
     if number not in allowed or isinstance(value, bool):
         bounds = f" of 1 to {allowed[-1]}" if allowed is _TRACKS else ""
         raise SourceError(f"{name_of(item)}: {key} is {shown(value)}, not a whole number{bounds}")

@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 import difflib
-import json
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
 import numpy as np
 import pystac
-import requests
 from pystac_client import Client
-from pystac_client.errors import ClientTypeError
-from pystac_client.exceptions import APIError, ParametersError
-from pystac_client.stac_api_io import StacApiIO
-from requests.adapters import HTTPAdapter
 from shapely.geometry import box, mapping
 
 from cube.errors import SearchError, SourceError, TrustError
 from cube.grid import BBox
-from cube.readers.access import Access, check_address, hint, plain
+from cube.readers.access import Access, plain
+from cube.readers.api import FAILED, MALFORMED, Connection, listed_in, open_api, problem
+from cube.readers.assets import line, short, shown
 from cube.readers.footprint import meets
-from cube.readers.items import Record, scene_from_item
+from cube.readers.items import Record, other_product, scene_from_item
 from cube.readers.safe import NAME, find_products, open_safe
 from cube.readers.scene import Scene
-from cube.readers.transport import TIMEOUT_S, http_retry
 
 __all__ = ["ApiSource", "CatalogSource", "FolderSource", "Source"]
 
 _PAGE = 250
 _IDS = 100
-_MALFORMED = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,  # a server without item search
-    pystac.STACError,
-    pystac.STACTypeError,
-)
-"""What pystac and pystac-client raise on JSON that is not the STAC they expect."""
-_REFUSED = (APIError, ClientTypeError, ParametersError)
+_STALE = 20
+"""Pages in a row that bring nothing new, after which a search is given up."""
 
 
 class Source(Protocol):
@@ -97,6 +84,8 @@ def _usable(
 ) -> list[Scene]:
     """Scenes of the Items that can be read as one; a note for each other.
 
+    Products of another kind than GRD are only counted: collections that hold them are common.
+
     Raises
     ------
     SourceError
@@ -105,6 +94,7 @@ def _usable(
         One leads to where its endpoint may not.
     """
     scenes: dict[str, Scene] = {}
+    others: Counter[str] = Counter()
     first: SourceError | None = None
     for item in items:
         try:
@@ -113,11 +103,15 @@ def _usable(
             raise
         except SourceError as error:
             first = first or error
-            notes.append(f"left out {error}")
+            if kind := other_product(item):
+                others[kind] += 1
+            else:
+                notes.append(f"left out {error}")
         else:
             scenes[scene.id] = scene
     if first is not None and not scenes:
         raise first
+    notes += [f"left out {count} {kind} products" for kind, count in sorted(others.items())]
     return list(scenes.values())
 
 
@@ -187,9 +181,9 @@ class CatalogSource(_Listed):
                 for item in pystac.Catalog.from_file(str(catalog)).get_items(recursive=True)
                 if item.collection_id in (collection, None)
             ]
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise SearchError(
-                f"{catalog}: not a readable STAC catalog ({_short(error)}); write it again"
+                f"{catalog}: not a readable STAC catalog ({short(error)}); write it again"
             ) from error
         notes: list[str] = []
         access = Access(local=True)
@@ -202,23 +196,6 @@ class CatalogSource(_Listed):
 def _as_record(item: pystac.Item) -> Record:
     item.make_asset_hrefs_absolute()
     return item.to_dict(include_self_link=False, transform_hrefs=False)
-
-
-class _Guarded(HTTPAdapter):
-    """Connections of a search: another host than the API's own must be one it may lead to."""
-
-    def __init__(self, home: str, access: Access) -> None:
-        super().__init__(max_retries=http_retry(allowed_methods=None))  # searches are POST
-        self._home, self._access = urlsplit(home).netloc, access
-
-    def send(
-        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-    ) -> requests.Response:
-        """Send one request; every hop of a redirect and every next page comes through here."""
-        url = request.url or ""
-        if urlsplit(url).netloc != self._home:
-            check_address(url, self._access)
-        return super().send(request, *args, **kwargs)
 
 
 @dataclass
@@ -247,13 +224,13 @@ class ApiSource:
 
     @cached_property
     def _client(self) -> Client:
-        connection = StacApiIO(timeout=TIMEOUT_S[1])
-        for scheme in ("http://", "https://"):
-            connection.session.mount(scheme, _Guarded(self.url, self._access))
-        client = Client.open(self.url, stac_io=connection)
-        if not client.conforms_to("ITEM_SEARCH"):
-            raise ValueError("it offers no item search")
-        return client
+        return open_api(self.url, self._access)
+
+    @property
+    def _connection(self) -> Connection:
+        found = self._client._stac_io
+        assert isinstance(found, Connection)  # `open_api` gave it
+        return found
 
     @property
     def rights(self) -> Access:
@@ -273,28 +250,36 @@ class ApiSource:
             The API cannot be reached, refuses, or answers with something else.
         """
         try:
-            search = self._client.search(collections=[self.collection], limit=_PAGE, **query)
-            for page in search.pages_as_dicts():
-                features = page["features"]
-                for item in features:
-                    if not isinstance(item, Mapping) or "properties" not in item:
-                        raise ValueError(f"an Item without properties: {str(item)[:60]}")
-                    yield item
-        except (*_REFUSED, requests.RequestException, *_MALFORMED) as error:
+            for page in self._pages(query):
+                yield from page
+        except FAILED as error:
+            status = getattr(error, "status_code", None)
+            if status in (400, 404) and (unknown := self._unknown()):
+                raise SearchError(unknown) from error
             raise SearchError(
-                f"{plain(self.url)}: search failed ({self._problem(error)}); check the address and"
-                " the network, or use --source FOLDER"
+                f"{plain(self.url)}: search failed ({problem(error, self._access)}); check the"
+                " address and the network, or use --source FOLDER"
             ) from error
 
-    def _problem(self, error: Exception) -> str:
-        status = getattr(error, "status_code", None)
-        if status in (401, 403):
-            return f"refused, HTTP {status}{hint(self._access)}"
-        if status == 404:
-            return f"HTTP 404; collection {self.collection}?"
-        if isinstance(error, json.JSONDecodeError) and error.doc.lstrip().startswith("<"):
-            return "a web page came instead of JSON"
-        return f"HTTP {status}: {_short(error)}" if status else _short(error)
+    def _pages(self, query: dict[str, Any]) -> Iterator[list[Record]]:
+        """Items of each page that no page before had."""
+        with warnings.catch_warnings(action="ignore"):  # of what the server does not conform to
+            search = self._client.search(collections=[self.collection], limit=_PAGE, **query)
+        known: set[str] = set()
+        stale = 0
+        pages = self._connection.get_pages(search.url, search.method, search.get_parameters())
+        for page in pages:
+            fresh: list[Record] = []
+            for item in listed_in(page, "features"):
+                if not isinstance(item, Mapping) or not isinstance(item.get("id"), str):
+                    raise TypeError(f"an Item without id: {shown(item)}")
+                if item["id"] not in known:
+                    known.add(item["id"])
+                    fresh.append(item)
+            yield fresh
+            stale = 0 if fresh else stale + 1
+            if stale == _STALE:
+                raise ValueError(f"{_STALE} pages in a row held nothing new")
 
     def search(
         self, bbox: BBox, dates: tuple[date, date], tracks: tuple[int, ...] = ()
@@ -314,7 +299,7 @@ class ApiSource:
         """Filter on tracks, only for a server that says that it knows filters."""
         try:
             able = bool(tracks) and self._client.conforms_to("FILTER")
-        except (*_REFUSED, requests.RequestException, *_MALFORMED):
+        except FAILED:
             able = False  # the search itself says what is wrong
         if not able:
             return {}
@@ -327,6 +312,8 @@ class ApiSource:
         found: dict[str, Scene] = {}
         for first in range(0, len(wanted), _IDS):
             for item in self.records(ids=wanted[first : first + _IDS]):
+                if item["id"] not in wanted:
+                    continue  # a server that does not know ids
                 scene = self._scene(item)
                 found[scene.id] = scene
         for name in wanted:
@@ -339,16 +326,26 @@ class ApiSource:
     def summary(self) -> str:
         """See `Source.summary`."""
         asked = f"collection {self.collection} of {plain(self.url)} was asked"
+        return self._unknown() or asked
+
+    def _unknown(self) -> str:
+        """The collections that there are, where ours is known not to be one; else nothing."""
         try:
-            known = [collection.id for collection in self._client.get_collections()]
-        except (*_REFUSED, requests.RequestException, *_MALFORMED):
-            return asked
+            link = self._client.get_single_link("data")
+            href = link.href if link is not None else "collections"
+            known = [
+                str(one["id"])
+                for page in self._connection.get_pages(urljoin(f"{self.url.rstrip('/')}/", href))
+                for one in listed_in(page, "collections")
+            ]
+        except FAILED:
+            return ""
         if not known or self.collection in known:
-            return asked
+            return ""
         near = difflib.get_close_matches(self.collection, known, n=3, cutoff=0.3) or known[:10]
         return (
-            f"{plain(self.url)} has no collection {self.collection!r}; it has {', '.join(near)};"
-            " name one with --collection"
+            f"{plain(self.url)} has no collection {self.collection!r}; it has"
+            f" {line(', '.join(near), 300)}; name one with --collection"
         )
 
 
@@ -359,8 +356,3 @@ def _place(bbox: BBox) -> dict[str, Any]:
         return {"bbox": bbox}
     halves = box(west, south, 180, north).union(box(-180, south, east, north))
     return {"intersects": mapping(halves)}
-
-
-def _short(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__
