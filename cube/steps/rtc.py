@@ -9,6 +9,8 @@ a little wider than the first's.
 
 from __future__ import annotations
 
+import logging
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -41,6 +43,9 @@ _BAND = "band"
 _GEOTIFF = "image/tiff; application=geotiff"
 _PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 _DAY = datetime(2000, 1, 1, tzinfo=UTC)
+_QUERY = re.compile(r"\?[^\s'\"]+")
+_TALKATIVE = ("odc.loader._rio", *(f"rasterio.{part}" for part in ("_base", "_env", "_err", "_io")))
+"""Loggers that say which file they could not read, by its whole address."""
 _PIXELS = 3857
 """Any code: stackstac wants one, and does nothing with it where Items and grid agree."""
 
@@ -265,7 +270,8 @@ def _odc_driver() -> Any:
     """odc-stac's own reader, for which a file without no-data value has zero as such."""
     from odc.loader import RioDriver, RioReader
 
-    _hush()  # once in every process
+    _ignore_places()  # in every process
+    _hush()
 
     class Reader(RioReader):
         def read(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
@@ -278,7 +284,19 @@ def _odc_driver() -> Any:
     return Driver()
 
 
+@lru_cache(maxsize=1)
 def _hush() -> None:
+    """Let loggers name no token, once in a process: addresses that GDAL is given hold one."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_without_queries)
+
+
+def _without_queries(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _QUERY.sub("?...", record.getMessage()), ()
+    return True
+
+
+def _ignore_places() -> None:
     """Let nobody hear of arrays without a place on the map, which rasterio makes while it warps.
 
     It hushes them itself, but by `warnings.catch_warnings`: of two threads, one switches the
@@ -288,7 +306,7 @@ def _hush() -> None:
 
 
 def _odc(source: RtcSource, block: int) -> da.Array:
-    _hush()
+    _ignore_places()
     bands = len(source.slices[0])
     shape = shape_of(source.grid)
     return pull_blocks(_odc_block, shape, block, bands, "odc-stac", source=source)

@@ -268,7 +268,7 @@ def metres(record: dict[str, Any]) -> None:
     ("change", "says"),
     [
         (no_images, "no vv, vh, hh or hv asset; assets: preview"),
-        (metres, "geometry 421000,3040000,425000,3043000 is not in degrees"),
+        (metres, "_rtc: geometry 421000,"),
     ],
 )
 def test_items_that_are_none_are_named(made, rtc, tmp_path, change, says):

@@ -319,7 +319,8 @@ def test_tokens_are_made_when_a_block_is_read(one, azure, engine):
 
 
 @BOTH
-def test_a_token_that_was_withdrawn_is_made_again(one, azure, engine):
+def test_a_token_that_was_withdrawn_is_made_again(one, azure, engine, caplog):
+    caplog.set_level("DEBUG")
     lazy = projected(RtcSource(GRID, (signed(one, f"withdrawn-{engine}"),)), 256, engine)
     np.testing.assert_array_equal(lazy.blocks[0, 0, 0].compute(), one[1][:, :256, :256])
     azure.expire()
@@ -328,6 +329,8 @@ def test_a_token_that_was_withdrawn_is_made_again(one, azure, engine):
         remote._header.cache_clear()
     np.testing.assert_array_equal(lazy.blocks[0, 2, 2].compute(), one[1][:, 512:, 512:])
     assert azure.issued >= 2
+    told = [record.getMessage() for record in caplog.records if "urllib3" not in record.name]
+    assert not [line for line in told if "sig=" in line], "tokens do not belong in a log"
 
 
 @BOTH
