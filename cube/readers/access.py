@@ -6,11 +6,13 @@ Nothing here holds a secret: tokens are made when a file is opened and forgotten
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
+import re
 import socket
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -29,6 +31,7 @@ __all__ = [
     "sign",
 ]
 
+_QUERY = re.compile(r"\?[^\s'\"]+")
 REMOTE = ("http", "https", "s3")
 
 
@@ -121,6 +124,18 @@ def leads_inside(parts: SplitResult) -> bool:
     host = parts.netloc.rpartition("@")[2]
     disguised = "\\" in parts.netloc or "%" in host
     return disguised or is_loopback(parts.hostname or "")
+
+
+@cache
+def hush(*loggers: str) -> None:
+    """Let loggers of other libraries name no token, once in a process: addresses may hold one."""
+    for name in loggers:
+        logging.getLogger(name).addFilter(_without_queries)
+
+
+def _without_queries(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _QUERY.sub("?...", record.getMessage()), ()
+    return True
 
 
 def check_address(href: str, access: Access) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shapely import union_all
+from shapely import make_valid, union_all
 from shapely.affinity import translate
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
@@ -37,5 +37,5 @@ def coverage(footprints: Iterable[BaseGeometry], bbox: BBox) -> float:
     0.5
     """
     wanted = area(bbox)
-    seen = union_all([translate(one, turn) for one in footprints for turn in _TURNS])
+    seen = union_all([translate(make_valid(one), turn) for one in footprints for turn in _TURNS])
     return float(seen.intersection(wanted).area / wanted.area)

@@ -129,10 +129,11 @@ def group_passes(
 def latest_products(scenes: Iterable[Scene]) -> tuple[list[Scene], list[str]]:
     """Scenes without those that were processed again, and a line for each left out.
 
-    Two products are of one slice where they are of one datatake and sense the same for more than
-    half the shorter one's time: a processor starts a slice some milliseconds earlier or later, and
-    neighbouring slices share at most a tenth. The product made last stays; where its source does
-    not say when it was made, the last by name.
+    Two products are of one slice where they are of one datatake, sense the same for more than half
+    the shorter one's time, and see the same for more than half the smaller one's area: a processor
+    starts a slice some milliseconds earlier or later, neighbouring slices share at most a tenth,
+    and tiles of one pass on a map have one time but other places. The product made last stays;
+    where its source does not say when it was made, the last by name.
     """
     by_datatake: dict[tuple[str, int, str], list[Scene]] = {}
     for scene in scenes:
@@ -158,11 +159,12 @@ def _made(scene: Scene) -> tuple[np.datetime64, str]:
 
 
 def _same_slice(one: Scene, other: Scene) -> bool:
-    if one.start == other.start:
-        return True
-    shared = min(one.stop, other.stop) - max(one.start, other.start)
-    shorter = min(one.stop - one.start, other.stop - other.start)
-    return bool(shared > shorter / 2)
+    if one.start != other.start:
+        shared = min(one.stop, other.stop) - max(one.start, other.start)
+        if shared <= min(one.stop - one.start, other.stop - other.start) / 2:
+            return False
+    here, there = one.footprint.convex_hull, other.footprint.convex_hull  # valid in any case
+    return bool(here.intersection(there).area > min(here.area, there.area) / 2)
 
 
 @dataclass(frozen=True)

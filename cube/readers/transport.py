@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from cube.errors import SourceError, TrustError
-from cube.readers.access import Access, check_address, forget_tokens, hint, plain, sign
+from cube.readers.access import Access, check_address, forget_tokens, hint, hush, plain, sign
 
 __all__ = ["RETRIES", "TIMEOUT_S", "get", "get_range", "http_retry"]
 
@@ -51,6 +51,7 @@ def http_retry(**settings: Any) -> Retry:
 @lru_cache(maxsize=1)
 def _session() -> requests.Session:
     """One per process: its pool keeps connections for all threads."""
+    hush("urllib3.connectionpool")
     session = requests.Session()
     adapter = HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL, max_retries=http_retry())
     session.mount("http://", adapter)

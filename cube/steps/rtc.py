@@ -9,8 +9,6 @@ a little wider than the first's.
 
 from __future__ import annotations
 
-import logging
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -32,7 +30,7 @@ from cube.errors import SourceError
 from cube.grid import crs_of, shape_of
 from cube.kernels.mosaic import lay_under, settle
 from cube.kernels.radiometry import FLOOR
-from cube.readers.access import forget_tokens, plain
+from cube.readers.access import forget_tokens, hush, plain
 from cube.readers.projected import ProjectedReader
 from cube.readers.remote import GDAL_HTTP, gdal_address
 from cube.readers.scene import Files
@@ -43,7 +41,6 @@ _BAND = "band"
 _GEOTIFF = "image/tiff; application=geotiff"
 _PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 _DAY = datetime(2000, 1, 1, tzinfo=UTC)
-_QUERY = re.compile(r"\?[^\s'\"]+")
 _TALKATIVE = ("odc.loader._rio", *(f"rasterio.{part}" for part in ("_base", "_env", "_err", "_io")))
 """Loggers that say which file they could not read, by its whole address."""
 _PIXELS = 3857
@@ -271,7 +268,7 @@ def _odc_driver() -> Any:
     from odc.loader import RioDriver, RioReader
 
     _ignore_places()  # in every process
-    _hush()
+    hush(*_TALKATIVE)
 
     class Reader(RioReader):
         def read(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
@@ -282,18 +279,6 @@ def _odc_driver() -> Any:
             return Reader(src, ctx)
 
     return Driver()
-
-
-@lru_cache(maxsize=1)
-def _hush() -> None:
-    """Let loggers name no token, once in a process: addresses that GDAL is given hold one."""
-    for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(_without_queries)
-
-
-def _without_queries(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _QUERY.sub("?...", record.getMessage()), ()
-    return True
 
 
 def _ignore_places() -> None:

@@ -163,6 +163,12 @@ def test_neighbours_that_overlap_a_little_are_two_slices():
     assert len(latest_products([first, following])[0]) == 2
 
 
+def test_tiles_of_one_pass_on_a_map_are_all_kept():
+    first = scene(78, date(2022, 8, 30), id="42RVR", footprint=box(67.0, 27.0, 68.1, 28.0))
+    second = replace(first, id="42RWR", footprint=box(68.0, 27.0, 69.1, 28.0))
+    assert len(latest_products([first, second])[0]) == 2
+
+
 def test_other_satellites_datatakes_and_products_are_kept():
     one = scene(78, date(2022, 8, 30))
     others = [
