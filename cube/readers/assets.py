@@ -39,6 +39,8 @@ _PICTURES = {"thumbnail", "overview", "visual"}
 """Roles of assets that are for looking at."""
 _OTHER = {"thumbnail", "quicklook", "quick", "browse", "mask", "incidence", "angle"}
 """Words in names of files that are no measurement."""
+_IMAGES = (".tif", ".tiff")
+_LISTS = ("calibration", "noise", "rfi")
 _LEGS = (("calibration", "calibration"), ("noise", "noise"), ("annotation", "product"))
 
 
@@ -76,10 +78,9 @@ def _assets(item: Record) -> dict[tuple[str, str], str]:
         path = _path(asset["href"])
         roles = asset.get("roles")
         looks = _PICTURES.intersection(map(str, roles if isinstance(roles, list) else ()))
-        if path is None or looks or "preview" in path.parts[:-1]:
+        if path is None or looks or _of_another_kind(path):
             continue
-        said = _said(path)
-        if said is not None:
+        if (said := _said(path)) is not None:
             named.setdefault(said, key)
         elif (meant := _meant(key, path)) is not None:
             keyed.setdefault(meant, key)
@@ -93,22 +94,30 @@ def _path(href: str) -> PurePosixPath | None:
         return None
 
 
-def _said(path: PurePosixPath) -> tuple[str, str] | None:
-    """Kind and polarisation as a file's name says them.
+def _words(path: PurePosixPath) -> list[str]:
+    return re.split(r"[-_.]", path.name)
 
-    One that names two polarisations (a ratio, a composite), or is a picture or the sidecar of
-    another file, says nothing.
-    """
-    words = re.split(r"[-_.]", path.name)
-    found = {word for word in words if word in _POLARISATIONS}
-    if len(found) != 1 or _OTHER & set(words):
+
+def _of_another_kind(path: PurePosixPath) -> bool:
+    """Whether a name says picture, mask or sidecar, or two polarisations: a ratio, a composite."""
+    words = set(_words(path))
+    return (
+        "preview" in path.parts[:-1]
+        or bool(_OTHER & words)
+        or path.name.endswith(".aux.xml")
+        or len(words.intersection(_POLARISATIONS)) > 1
+    )
+
+
+def _said(path: PurePosixPath) -> tuple[str, str] | None:
+    """Kind and polarisation as a file's name says them."""
+    words = _words(path)
+    pol = next((word for word in words if word in _POLARISATIONS), None)
+    if pol is not None and path.suffix in _IMAGES:
+        return "measurement", pol
+    if pol is None or path.suffix != ".xml" or "." in path.stem:
         return None
-    if path.suffix in (".tif", ".tiff"):
-        return "measurement", found.pop()
-    if path.suffix != ".xml" or "." in path.stem:
-        return None
-    kind = words[0] if words[0] in ("calibration", "noise", "rfi") else "annotation"
-    return kind, found.pop()
+    return words[0] if words[0] in _LISTS else "annotation", pol
 
 
 def _meant(key: str, path: PurePosixPath) -> tuple[str, str] | None:
@@ -116,7 +125,7 @@ def _meant(key: str, path: PurePosixPath) -> tuple[str, str] | None:
     schema, _, pol = key.removeprefix("schema-").partition("-")
     if path.suffix in (".xml", "") and schema in _KEYS and pol in _POLARISATIONS:
         return _KEYS[schema], pol
-    if path.suffix in (".tif", ".tiff", "") and key in _POLARISATIONS:
+    if path.suffix in (*_IMAGES, "") and key in _POLARISATIONS:
         return "measurement", key
     return None
 
@@ -133,6 +142,11 @@ def _metadata(
     if "calibration" in found and "annotation" not in found and ("rfi", pol) in assets:
         derived = _beside(found["calibration"])
         found |= {"annotation": derived} if derived else {}
+    if not found:
+        raise SourceError(
+            f"{name_of(item)}: no asset 'schema-calibration-{pol}' nor others of its kind, which"
+            f" only terrain-corrected products do without (--product rtc); assets: {keys_of(item)}"
+        )
     for kind, word in _LEGS:
         if kind not in found:
             raise SourceError(

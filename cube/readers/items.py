@@ -86,12 +86,12 @@ def scene_from_item(item: Record, access: Access, *, projected: bool = False) ->
 
 def _scene(item: Record, access: Access, projected: bool) -> Scene:
     found, name = item.get("properties"), name_of(item)
-    if name != item.get("id") or " " in name:
+    if not name or name != item.get("id") or " " in name:
         raise SourceError(f"{name}: an Item without a proper id")
     if not isinstance(found, Mapping):
         raise SourceError(f"{name}: Item without properties")
-    if not projected and other_product(item):
-        raise SourceError(f"{name}: is an {other_product(item)} product, not GRD")
+    if kind := other_product(item, projected=projected):
+        raise SourceError(f"{name}: is an {kind} product, not {'RTC' if projected else 'GRD'}")
     files, size = files_of(item, access, projected)
     if not files:
         raise SourceError(f"{name}: no vv, vh, hh or hv asset; assets: {keys_of(item)}")
@@ -122,9 +122,12 @@ def _scene(item: Record, access: Access, projected: bool) -> Scene:
     )
 
 
-def other_product(item: Record) -> str:
-    """Kind of a product that is known not to be GRD; empty for all others."""
-    kind = _product(item, _facts(item))
+def other_product(item: Record, *, projected: bool = False) -> str:
+    """Kind of a product that is known not to be GRD; empty for all others.
+
+    A terrain-corrected one may be named after the SLC that it was made from.
+    """
+    kind = _product(item, {} if projected else _facts(item))
     return kind if kind in _PRODUCTS[1:] else ""
 
 
@@ -146,7 +149,7 @@ def footprint_of(item: Record) -> BaseGeometry:
         raise SourceError(f"{name}: Item without geometry")
     try:
         found = shape(item["geometry"])
-        if found.area == 0 or not np.isfinite(found.bounds).all():
+        if shapely.get_dimensions(found) < 2 or not np.isfinite(found.bounds).all():
             raise SourceError(f"{name}: geometry is an empty {line(found.geom_type)}, not an area")
         if not _degrees(found):
             found = _to_degrees(item, found)
@@ -245,11 +248,11 @@ def _relative_orbit(item: Record, platform: str, facts: dict[str, str]) -> int:
 
 def _number(item: Record, key: str, value: Any, allowed: range) -> int:
     """Whole number, which some write as text."""
-    number = -1
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        number = int(value)
-    elif isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
-        number = int(value)
+    if isinstance(value, str):
+        whole = value.isascii() and value.isdigit() and len(value) < 12
+    else:
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    number = int(value) if whole else -1
     if number not in allowed or isinstance(value, bool):
         bounds = f" of 1 to {allowed[-1]}" if allowed is _TRACKS else ""
         raise SourceError(f"{name_of(item)}: {key} is {shown(value)}, not a whole number{bounds}")

@@ -241,8 +241,8 @@ class ApiSource:
         """Items over a box; see `records`."""
         return self.records(**_place(bbox))
 
-    def records(self, **query: Any) -> Iterator[Record]:
-        """Items of the collection that match, page by page.
+    def records(self, *, tracks: tuple[int, ...] = (), **query: Any) -> Iterator[Record]:
+        """Items of the collection that match, page by page; on `tracks`, if the API can say so.
 
         Raises
         ------
@@ -250,7 +250,7 @@ class ApiSource:
             The API cannot be reached, refuses, or answers with something else.
         """
         try:
-            for page in self._pages(query):
+            for page in self._pages({**query, **self._narrowed(tracks)}):
                 yield from page
         except FAILED as error:
             status = getattr(error, "status_code", None)
@@ -286,9 +286,9 @@ class ApiSource:
     ) -> list[Scene]:
         """See `Source.search`."""
         when = f"{dates[0].isoformat()}T00:00:00Z/{dates[1].isoformat()}T23:59:59.999999Z"
-        query = {**_place(bbox), "datetime": when, **self._narrowed(tracks)}
+        found = self.records(tracks=tracks, **_place(bbox), datetime=when)
         self.notes.clear()
-        scenes = _usable(self.records(**query), self._scene, self.notes)
+        scenes = _usable(found, self._scene, self.notes)
         # What a server answers is checked again: some ignore what they do not know
         return _wanted(scenes, bbox, dates, tracks)
 
@@ -297,11 +297,7 @@ class ApiSource:
 
     def _narrowed(self, tracks: tuple[int, ...]) -> dict[str, Any]:
         """Filter on tracks, only for a server that says that it knows filters."""
-        try:
-            able = bool(tracks) and self._client.conforms_to("FILTER")
-        except FAILED:
-            able = False  # the search itself says what is wrong
-        if not able:
+        if not tracks or not self._client.conforms_to("FILTER"):
             return {}
         on_track = {"op": "in", "args": [{"property": "sat:relative_orbit"}, list(tracks)]}
         return {"filter": on_track, "filter_lang": "cql2-json"}
