@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from shapely.geometry import shape
+from small_api import SmallApi, item
 
 from cube.errors import SearchError, SourceError
 from cube.readers import transport
@@ -24,134 +21,19 @@ from cube.readers.stac import ApiSource
 
 BBOX = (68.1, 27.4, 68.3, 27.6)
 DATES = (date(2022, 8, 1), date(2022, 9, 30))
-CONFORMS = [
-    "https://api.stacspec.org/v1.0.0/core",
-    "https://api.stacspec.org/v1.0.0/item-search",
-]
-
-
-def item(name: str = "S1A_1", day: str = "2022-09-18", **changes: Any) -> dict[str, Any]:
-    """An Item as the Planetary Computer writes it, cut to what counts."""
-    base = "https://example.com/grd"
-    ring = [[68, 27], [69, 27], [69, 28], [68, 28], [68, 27]]
-    assets = {
-        "vv": f"{base}/measurement/iw-vv.tiff",
-        "schema-product-vv": f"{base}/annotation/rfi/rfi-iw-vv.xml",
-        "schema-calibration-vv": f"{base}/annotation/calibration/calibration-iw-vv.xml",
-        "schema-noise-vv": f"{base}/annotation/calibration/noise-iw-vv.xml",
-    }
-    record: dict[str, Any] = {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "id": name,
-        "collection": "sentinel-1-grd",
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "bbox": [68, 27, 69, 28],
-        "properties": {
-            "datetime": f"{day}T01:25:20Z",
-            "start_datetime": f"{day} 01:25:20.5+00:00",
-            "end_datetime": f"{day}T01:25:45Z",
-            "platform": "SENTINEL-1A",
-            "s1:datatake_id": "123456",
-            "sat:relative_orbit": 78,
-            "sat:orbit_state": "descending",
-            "sar:instrument_mode": "IW",
-            "sar:product_type": "GRD",
-        },
-        "links": [],
-        "assets": {key: {"href": href} for key, href in assets.items()},
-    }
-    record.update({key: value for key, value in changes.items() if key in record})
-    properties = {key: value for key, value in changes.items() if key not in record}
-    record["properties"] |= properties
-    return record
-
-
-class Api:
-    """What a server answers; `fail` holds what it says first, once each."""
-
-    def __init__(self) -> None:
-        self.items: list[dict[str, Any]] = []
-        self.fail: list[tuple[int, str]] = []
-        self.always: tuple[int, str] | None = None
-        self.landing: Any = None
-        self.page = 2
-        self.asked: list[dict[str, Any]] = []
-        self.url = ""
-
-    def answer(self, path: str, query: dict[str, Any]) -> tuple[int, str]:
-        """Status and body of a request."""
-        if path == "/":
-            return 200, json.dumps(self.landing if self.landing is not None else self._root())
-        self.asked.append(query)
-        if self.always:
-            return self.always
-        if self.fail:
-            return self.fail.pop(0)
-        wanted = query.get("ids")
-        found = [one for one in self.items if not wanted or one["id"] in wanted]
-        start = int(query.get("token", 0))
-        links = []
-        if start + self.page < len(found):
-            body = {**query, "token": str(start + self.page)}
-            links.append(
-                {"rel": "next", "href": f"{self.url}/search", "method": "POST", "body": body}
-            )
-        part = found[start : start + self.page]
-        return 200, json.dumps({"type": "FeatureCollection", "features": part, "links": links})
-
-    def _root(self) -> dict[str, Any]:
-        search = {"rel": "search", "href": f"{self.url}/search", "type": "application/geo+json"}
-        return {
-            "type": "Catalog",
-            "id": "small",
-            "stac_version": "1.0.0",
-            "description": "a small API",
-            "conformsTo": CONFORMS,
-            "links": [
-                {"rel": "root", "href": f"{self.url}/"},
-                {**search, "method": "GET"},
-                {**search, "method": "POST"},
-            ],
-        }
 
 
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallApi]:
     """A server on this machine; a search is repeated once."""
     monkeypatch.setattr(transport, "RETRIES", 1)
-    served = Api()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._reply({})
-
-        def do_POST(self) -> None:
-            size = int(self.headers["Content-Length"])
-            self._reply(json.loads(self.rfile.read(size)))
-
-        def _reply(self, query: dict[str, Any]) -> None:
-            status, body = served.answer(self.path.partition("?")[0], query)
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        served.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    monkeypatch.setattr(transport, "BACKOFF_S", 0.001)
+    with SmallApi() as served:
         yield served
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
-def source(api: Api) -> ApiSource:
+def source(api: SmallApi) -> ApiSource:
     """The server as a source; it may not point into this machine."""
     return ApiSource(api.url, "sentinel-1-grd")
 
@@ -353,29 +235,3 @@ def test_a_footprint_across_the_antimeridian_stays_in_one_piece():
         item(geometry={"type": "Polygon", "coordinates": [ring]})
     ).footprint.bounds
     assert (west, east) == (179, 181)
-
-
-# --- real Items
-
-
-def recorded(data_dir: Path, name: str) -> Scene:
-    return convert(json.loads((data_dir / "stac" / name).read_text()))
-
-
-def test_a_planetary_computer_item_becomes_a_scene(data_dir):
-    scene = recorded(data_dir, "planetary_computer/mspc-s1-grd.json")
-    assert (scene.platform, scene.datatake, scene.relative_orbit) == ("sentinel-1a", 421828, 37)
-    assert scene.start == np.datetime64("2024-03-25T05:50:38.146465")
-    assert scene.polarisations == ("vv", "vh")
-
-
-def test_annotation_is_derived_where_an_item_lists_the_rfi_file(data_dir):
-    files = dict(recorded(data_dir, "planetary_computer/mspc-s1-grd.json").files)
-    assert files["vv"].annotation.endswith("_F9DE/annotation/iw-vv.xml")
-
-
-def test_an_earth_search_item_becomes_a_scene(data_dir):
-    scene = recorded(data_dir, "earth_search/earthsearch-s1-grd.json")
-    assert (scene.relative_orbit, scene.orbit_direction, scene.mode) == (39, "descending", "EW")
-    assert scene.polarisations == ("hh", "hv")
-    assert dict(scene.files)["hh"].annotation.endswith("/annotation/ew-hh.xml")
