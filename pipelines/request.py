@@ -16,7 +16,13 @@ from cube.readers.dem import Dem, open_dem
 from cube.readers.passes import Windows
 from cube.readers.stac import Source
 from pipelines.layers import Tiled
-from pipelines.sources import find_endpoint, known_endpoint, scene_source
+from pipelines.sources import (
+    check_endpoint,
+    find_endpoint,
+    known_endpoint,
+    layer_source,
+    scene_source,
+)
 
 __all__ = ["Request", "Resolved", "open_source", "resolve"]
 
@@ -172,6 +178,8 @@ def resolve(request: Request) -> Resolved:
         raise PlanError("no source of scenes; give --source FOLDER, URL or endpoint id")
     truth = None
     endpoint = known_endpoint(source, request.catalog)
+    if endpoint is not None and endpoint.kind != "simulation":
+        check_endpoint(endpoint, request.product, request.collection)
     if endpoint is not None and endpoint.kind == "simulation":
         folder = scratch / f"simulated-{event.id if event is not None else 'event'}-{SIMULATION}"
         _simulate(folder)
@@ -310,8 +318,9 @@ def _dem(request: Request, event: Event | None, endpoint: Endpoint | None) -> De
     """DEM: the user's or the event's file, or tiles of an endpoint: the one named, the source."""
     asked = request.dem or (event.dem if event is not None else None)
     if asked is not None and not Path(asked).exists() and _names_endpoint(asked):
-        endpoint, asked = find_endpoint(asked, request.catalog), None
+        endpoint, asked = _with_layer(asked, "dem", request.catalog), None
     if asked is None and endpoint is not None and "dem" in endpoint.assets:
+        layer_source(endpoint, "dem")
         return Tiled(endpoint, "dem", request.dem_datum or endpoint.dem_datum, request.geoid)
     if asked is None:
         raise PlanError(
@@ -329,16 +338,24 @@ def _names_endpoint(asked: str) -> bool:
     return not Path(asked).suffix and "/" not in asked
 
 
+def _with_layer(name: str, layer: str, catalog: str | None) -> Endpoint:
+    """Endpoint that holds a layer, by id."""
+    found = find_endpoint(name, catalog)
+    assert found is not None  # neither an address nor there: `_names_endpoint` saw to it
+    layer_source(found, layer)
+    return found
+
+
 def _water(request: Request, event: Event | None, endpoint: Endpoint | None) -> str | Tiled | None:
     """Permanent water: none, a file, or tiles of the endpoint named or of the source's own."""
     asked = request.permanent_water
     if asked == "none":
         return None
     if asked is not None and not Path(asked).exists() and _names_endpoint(asked):
-        named = find_endpoint(asked, request.catalog)
-        return Tiled(named, "permanent_water") if named is not None else asked
+        return Tiled(_with_layer(asked, "permanent_water", request.catalog), "permanent_water")
     given = asked or (event.permanent_water if event is not None else None)
     if given is None and endpoint is not None and "permanent_water" in endpoint.assets:
+        layer_source(endpoint, "permanent_water")
         return Tiled(endpoint, "permanent_water")
     return given
 

@@ -10,10 +10,21 @@ from cube.errors import CatalogError, PlanError
 from cube.readers.access import Access, is_loopback
 from cube.readers.stac import ApiSource, CatalogSource, FolderSource, Source
 
-__all__ = ["DEFAULT_COLLECTIONS", "find_endpoint", "known_endpoint", "layer_source", "scene_source"]
+__all__ = [
+    "DEFAULT_COLLECTIONS",
+    "check_endpoint",
+    "find_endpoint",
+    "known_endpoint",
+    "layer_source",
+    "scene_source",
+]
 
 DEFAULT_COLLECTIONS = {"grd": "sentinel-1-grd", "rtc": "sentinel-1-rtc"}
 """Collections asked for at an address that no endpoint describes: Planetary Computer's names."""
+
+
+class _UnknownSourceError(CatalogError):
+    """Neither an endpoint, nor an address, nor there."""
 
 
 def find_endpoint(source: str, catalog: str | None) -> Endpoint | None:
@@ -24,21 +35,36 @@ def find_endpoint(source: str, catalog: str | None) -> Endpoint | None:
     CatalogError
         Neither.
     """
-    if "://" in source or Path(source).exists():
+    if "://" in source or _exists(source):
         return None
     try:
         return load_endpoint(source, catalog)
     except CatalogError as error:
-        raise CatalogError(
+        if not str(error).startswith("unknown endpoint"):
+            raise  # it is known, and malformed
+        raise _UnknownSourceError(
             f"source {source!r} is neither a folder, a URL nor a known endpoint: {error}"
         ) from error
 
 
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a name
+        return False
+
+
 def known_endpoint(source: str, catalog: str | None) -> Endpoint | None:
-    """Endpoint of that id, or None; a source that is not there at all is refused on opening."""
+    """Endpoint of that id, or None; a source that is not there at all is refused on opening.
+
+    Raises
+    ------
+    CatalogError
+        The endpoint is malformed.
+    """
     try:
         return find_endpoint(source, catalog)
-    except CatalogError:
+    except _UnknownSourceError:
         return None
 
 
@@ -76,22 +102,33 @@ def scene_source(
 
 
 def _of_endpoint(endpoint: Endpoint, product: str, collection: str | None) -> ApiSource:
-    if endpoint.url is None:
-        raise CatalogError(f"endpoint {endpoint.id} has no url; give --source FOLDER")
-    name = collection or endpoint.collections.get(product)
-    if name is None:
-        known = ", ".join(kind for kind in endpoint.collections if kind in DEFAULT_COLLECTIONS)
-        raise CatalogError(
-            f"endpoint {endpoint.id} has no {product} products, it has {known}; give --collection"
-            " or another --source"
-        )
+    url, name = check_endpoint(endpoint, product, collection)
+    return ApiSource(url, name, access=Access.of(endpoint), projected=product == "rtc")
+
+
+def check_endpoint(endpoint: Endpoint, product: str, collection: str | None) -> tuple[str, str]:
+    """Address and collection of an endpoint's scenes.
+
+    Raises
+    ------
+    CatalogError
+        It has none, or delivers whole archives only.
+    """
     if endpoint.delivers == "archives":
         raise CatalogError(
             f"endpoint {endpoint.id} delivers whole archives behind a login, of which no part can"
             " be read; download the products and give --source FOLDER"
         )
-    access = Access.of(endpoint)
-    return ApiSource(endpoint.url, name, access=access, projected=product == "rtc")
+    if endpoint.url is None:
+        raise CatalogError(f"endpoint {endpoint.id} has no url; give --source FOLDER")
+    name = collection or endpoint.collections.get(product)
+    if name is None:
+        known = [kind for kind in endpoint.collections if kind in DEFAULT_COLLECTIONS]
+        raise CatalogError(
+            f"endpoint {endpoint.id} has no {product} products, it has"
+            f" {', '.join(known) or 'none'}; give --collection or another --source"
+        )
+    return endpoint.url, name
 
 
 def layer_source(endpoint: Endpoint, layer: str) -> tuple[ApiSource, str]:
@@ -104,8 +141,9 @@ def layer_source(endpoint: Endpoint, layer: str) -> tuple[ApiSource, str]:
     """
     name, asset = endpoint.collections.get(layer), endpoint.assets.get(layer)
     if endpoint.url is None or name is None or asset is None:
-        known = ", ".join(endpoint.assets) or "none"
+        known = ", ".join(key for key in endpoint.assets if key in endpoint.collections) or "none"
         raise CatalogError(
-            f"endpoint {endpoint.id} holds no {layer}, its layers: {known}; give a file"
+            f"endpoint {endpoint.id} holds no {layer}, its layers: {known}; give a file or"
+            " another endpoint"
         )
     return ApiSource(endpoint.url, name, access=Access.of(endpoint)), asset

@@ -5,11 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
+import pytest
 from loopback import Loopback, Request, Response
 
-__all__ = ["FILTER", "SmallApi", "item"]
+from cube.errors import CubeError, SearchError
+from cube.readers.stac import ApiSource
+
+__all__ = ["BBOX", "DATES", "FILTER", "SmallApi", "failure", "item", "names"]
+
+BBOX = (68.1, 27.4, 68.3, 27.6)
+DATES = (date(2022, 8, 1), date(2022, 9, 30))
 
 SEARCH = [
     "https://api.stacspec.org/v1.0.0/core",
@@ -155,3 +163,17 @@ class SmallApi(Loopback):
         if self.conforms is None:
             del found["conformsTo"]
         return found
+
+
+def names(source: ApiSource, *tracks: int) -> list[str]:
+    """Ids of what a search finds."""
+    return sorted(scene.id for scene in source.search(BBOX, DATES, tracks))
+
+
+def failure(source: ApiSource, kind: type[CubeError] = SearchError) -> str:
+    """The line of a search that fails."""
+    with pytest.raises(kind) as caught:
+        source.search(BBOX, DATES)
+    assert type(caught.value) is kind
+    assert str(caught.value).isprintable()
+    return str(caught.value)

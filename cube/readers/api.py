@@ -161,8 +161,8 @@ def problem(error: Exception, access: Access) -> str:
     elif isinstance(error, RecursionError):
         words = "JSON nested too deeply"
     else:
-        inner = re.sub(r".*Caused by (\w+)\(", r"\1 ", content.strip(), flags=re.DOTALL)
-        words = line(_NOISE.sub("", (inner.splitlines() or [""])[0]).strip(" '\":"), 160)
+        inner = re.sub(r".*Caused by \w+\(", "", content.strip(), flags=re.DOTALL)
+        words = line(_NOISE.sub("", (inner.splitlines() or [""])[0]).strip(" '\":()"), 160)
     return f"HTTP {status}: {words}" if status else words or type(error).__name__
 
 

@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
-from datetime import date
 from typing import Any
 
 import pytest
 from shapely.geometry import shape
-from small_api import SmallApi, item
+from small_api import BBOX, DATES, item
 
 from cube.errors import SearchError, SourceError
-from cube.readers import transport
 from cube.readers.access import Access, is_loopback
 from cube.readers.items import scene_from_item
 from cube.readers.scene import Scene
 from cube.readers.stac import ApiSource
-
-BBOX = (68.1, 27.4, 68.3, 27.6)
-DATES = (date(2022, 8, 1), date(2022, 9, 30))
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallApi]:
-    """A server on this machine; a search is repeated once."""
-    monkeypatch.setattr(transport, "RETRIES", 1)
-    monkeypatch.setattr(transport, "BACKOFF_S", 0.001)
-    with SmallApi() as served:
-        yield served
-
-
-@pytest.fixture
-def source(api: SmallApi) -> ApiSource:
-    """The server as a source; it may not point into this machine."""
-    return ApiSource(api.url, "sentinel-1-grd")
 
 
 def test_all_pages_are_collected(api, source):
