@@ -200,7 +200,7 @@ def resolve(request: Request) -> Resolved:
         grid=_grid(request, preset, bbox),
         backscatter=_backscatter(request, preset),
         model=model,
-        dem=_dem(request, event, endpoint),
+        dem=_dem(request, event, source, endpoint),
         permanent_water=_water(request, event, endpoint),
         hand=request.hand or (event.hand if event is not None else None),
         reference_passes=2 if request.reference == KUROSIWO else 10,
@@ -314,7 +314,9 @@ def _grid(request: Request, preset: Preset, bbox: BBox) -> GeoBox:
     return grid
 
 
-def _dem(request: Request, event: Event | None, endpoint: Endpoint | None) -> Dem | Tiled:
+def _dem(
+    request: Request, event: Event | None, source: str, endpoint: Endpoint | None
+) -> Dem | Tiled:
     """DEM: the user's or the event's file, or tiles of an endpoint: the one named, the source."""
     asked = request.dem or (event.dem if event is not None else None)
     if asked is not None and not Path(asked).exists() and _names_endpoint(asked):
@@ -323,6 +325,7 @@ def _dem(request: Request, event: Event | None, endpoint: Endpoint | None) -> De
         layer_source(endpoint, "dem")
         return Tiled(endpoint, "dem", request.dem_datum or endpoint.dem_datum, request.geoid)
     if asked is None:
+        find_endpoint(source, request.catalog)  # a source that is not there is the first to mend
         raise PlanError(
             "no DEM; give --dem FILE (and --dem-datum where the file does not say what its"
             " heights refer to), or --dem ENDPOINT, for example planetary-computer"

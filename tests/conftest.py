@@ -200,7 +200,12 @@ def tree() -> Callable[[Path], dict[str, bytes]]:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave the benchmarks out unless they are named: they measure, and take their time."""
+    """Leave the benchmarks out unless they are named: they measure, and take their time.
+
+    Files such as this one hold no tests, and all have one name.
+    """
+    if collection_path.name == "conftest.py":
+        return True
     named = any("benchmarks" in str(argument) for argument in config.args)
     return True if "benchmarks" in collection_path.parts and not named else None
 

@@ -113,7 +113,7 @@ class Calibrated:
 
     def read(self, window: Window, near: Near | None = None) -> NDArray[np.float32]:
         """Linear power, float32, shape ``window.shape``; see `Measurement.read`."""
-        numbers = self.raw.read(window, near)
+        numbers = self.raw.read(window) if near is None else self.raw.read(window, near)
         limits = self._limits(window)
         return calibrate(numbers, window.line, window.sample, self.radiometry, limits)
 

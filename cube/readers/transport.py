@@ -111,10 +111,10 @@ def _reason(error: Exception) -> str:
     """What went wrong, without addresses: they may carry tokens."""
     inner: Any = error.args[0] if error.args else error
     inner = getattr(inner, "reason", None) or inner
-    words = re.sub(r"\S*(://|\?)\S*|<[^>]*>|url: \S+", "", str(inner)).strip(" :'\"()")
-    return (
-        f"{type(inner if isinstance(inner, Exception) else error).__name__} {words[:120]}".strip()
-    )
+    said = str(inner.args[-1] if isinstance(inner, Exception) and inner.args else inner)
+    words = re.sub(r"\S*(://|\?)\S*|<[^>]*>|url: \S+", "", said).strip(" :;'\"()[]")
+    kind = type(inner if isinstance(inner, Exception) else error).__name__
+    return f"{kind} {words[:120]}".strip()
 
 
 def _from_http(
