@@ -81,7 +81,7 @@ class Cloud:
 
 @contextlib.contextmanager
 def opened(
-    api: RealApi, made: Publication, folder: Path, run: Callable[..., Any], prefix: str = ""
+    api: RealApi, made: Publication, folder: Path, run: Callable[..., Any], prefix: str
 ) -> Iterator[Cloud]:
     """A publication served and listed, its collections under names of their own."""
     for one in made.collections:
@@ -101,7 +101,7 @@ def cloud(stac_api, data_dir, run_cube, tmp_path_factory) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp("indus")
     event = simulate_event(folder / "event", scenario=SCENARIOS["indus"]).directory
     made = publish(event, folder / "blobs", data_dir / "stac")
-    with opened(stac_api, made, folder, run_cube) as started:
+    with opened(stac_api, made, folder, run_cube, "indus-") as started:
         yield started
 
 
@@ -151,10 +151,10 @@ def test_flood_is_found_where_it_was_simulated(pakistan, cloud):
 def test_dem_and_permanent_water_come_from_the_endpoint(pakistan, cloud):
     cube, _ = pakistan
     plan = json.loads((cube / "zarr.json").read_text())["attributes"]["floodcube"]
-    assert plan["identity"]["dem"]["name"] == "cop-dem-glo-30"
+    assert plan["identity"]["dem"]["name"] == "indus-cop-dem-glo-30"
     names = [f"Copernicus_DSM_COG_10_N27_00_E0{east}_00_DEM" for east in (67, 68)]
     assert plan["tiles"]["dem"] == names, "with the margin that drainage needs"
-    assert plan["identity"]["permanent_water"]["name"] == "jrc-gsw"
+    assert plan["identity"]["permanent_water"]["name"] == "indus-jrc-gsw"
     ds = xr.open_zarr(cube)
     with rasterio.open(cloud.folder / "event" / "permanent_water.tif") as file:
         truth = float((file.read(1) == 1).mean())

@@ -125,15 +125,18 @@ def test_a_build_goes_on_with_another_block_size(
 def test_interrupted_by_hand_it_says_how_to_go_on(
     start_cube, build, asked, small_event, fine, tmp_path, tree
 ):
-    out = tmp_path / "cube.zarr"
-    process = start_cube("build", *asked(small_event, out, *NARROW))
-    wait_for(process, lambda: flags(out, "backscatter_0"))
-    last = stop(process, signal.SIGINT).splitlines()[-1]
+    for attempt in range(5):
+        out = tmp_path / str(attempt) / "cube.zarr"
+        process = start_cube("build", *asked(small_event, out, *NARROW))
+        wait_for(process, lambda out=out: flags(out, "backscatter_0"))
+        last = stop(process, signal.SIGINT).splitlines()[-1]
+        if process.returncode:
+            break  # else the machine was busy, and the build at its end before the signal came
     assert (process.returncode, last) == (
         1,
         "cube: interrupted; finished blocks are kept: run the same command again to go on",
     )
-    assert not (tmp_path / "cube.zarr.lock").exists()
+    assert not out.with_name("cube.zarr.lock").exists()
     build(small_event, out, *NARROW).fine()
     assert tree(out) == tree(fine)
 
