@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,12 @@ def counted(arrays):
 
 runner.task_graph = counted
 from cube.cli import main
-main()
+try:
+    main()
+finally:
+    # not ru_maxrss, which begins with what the parent held when it forked
+    status = open("/proc/self/status").read()
+    print("PEAK", status.split("VmHWM:")[1].split()[0], file=sys.stderr)
 """
 
 
@@ -133,7 +139,7 @@ def run(scene: Path, box: tuple[float, ...], folder: Path) -> Run:
     assert counts
     return Run(
         cpu_s=used.ru_utime + used.ru_stime,
-        resident=used.ru_maxrss * 1024,
+        resident=int(re.findall(r"^PEAK (\d+)", text, re.MULTILINE)[-1]) * 1024,
         foretold=plan["run"]["peak_memory_per_worker"],
         mpix=float(np.prod(plan["identity"]["shape"])) / 1e6,
         tasks_per_block=sum(int(tasks) / int(blocks) for tasks, blocks in counts),
