@@ -79,8 +79,9 @@ class SmallApi(Loopback):
     always : (status, body) or None
     landing : object
         Instead of the landing page; None for the right one.
-    data : str
-        Where collections are listed, as the landing page says.
+    data, search : str
+        Where collections are listed and items searched, as the landing page says; None for
+        nothing said of a search.
     following : callable or None
         Makes another next link of the right one.
     pages : callable or None
@@ -100,7 +101,7 @@ class SmallApi(Loopback):
         self.always: tuple[int, str] | None = None
         self.landing: Any = None
         self.data = f"{self.url}/collections"
-        self.search = f"{self.url}/search"
+        self.search: str | None = f"{self.url}/search"
         self.following: Callable[[dict[str, Any]], Any] | None = None
         self.pages: Callable[[int], Any] | None = None
         self.gzip = False
@@ -156,8 +157,7 @@ class SmallApi(Loopback):
             "links": [
                 {"rel": "root", "href": f"{self.url}/"},
                 {"rel": "data", "href": self.data},
-                {**search, "method": "GET"},
-                {**search, "method": "POST"},
+                *({**search, "method": method} for method in ("GET", "POST") if self.search),
             ],
         }
         if self.conforms is None:

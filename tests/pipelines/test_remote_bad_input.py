@@ -102,7 +102,7 @@ def refused(api, cube_command, small_event, tmp_path_factory) -> Refusal:
     def run(*options: object, source: str = "mine", commands: tuple[str, ...] = ()) -> str:
         words: list[object] = ["--bbox", BOX, *DAYS, "--source", source, "--catalog", catalog]
         words += ["--hand", "none", "--scratch", folder / "scratch", "--out", folder / "a.zarr"]
-        if "--dem" not in options:
+        if "--dem" not in options and source != "asf":
             words += ["--dem", dem]
         if "--permanent-water" not in options:
             words += ["--permanent-water", "none"]
@@ -363,6 +363,10 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "ftp": (["--source", "ftp://example.com/"], "ftp://example.com/: search failed (an API has an"),
     "too long": (["--source", "a" * 400], "is neither a folder, a URL nor a known endpoint"),
 }
+
+
+def test_archives_are_refused_before_a_dem_is_asked_for(refused):
+    assert refused(source="asf").startswith("endpoint asf delivers whole archives behind a login")
 
 
 @pytest.mark.parametrize("case", OPTIONS)

@@ -114,6 +114,15 @@ def test_a_key_is_believed_where_the_name_says_nothing(name):
     assert found["vv"].measurement == f"{BASE}/{name}"
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_name_is_believed_before_a_key(first):
+    keyed = {"vv": f"{BASE}/band1.tif", "schema-noise-vv": f"{BASE}/noise.xml"}
+    named = {"a": f"{BASE}/iw-vv.tiff", "b": METADATA["schema-noise-vv"]}
+    rest = {key: href for key, href in METADATA.items() if key != "schema-noise-vv"}
+    (one,) = files(rest | (keyed | named if first else named | keyed)).values()
+    assert (one.measurement, one.noise) == (f"{BASE}/iw-vv.tiff", METADATA["schema-noise-vv"])
+
+
 def test_metadata_is_known_by_its_name_whatever_its_key():
     folder = f"{BASE}/annotation"
     found = files(

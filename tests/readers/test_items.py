@@ -321,6 +321,7 @@ def test_when_a_product_was_made(recorded, times, made):
         ({"sat:relative_orbit": 1e300}, r"is 1e\+300, not a whole number"),
         ({"s1:datatake_id": "-3"}, "s1:datatake_id is '-3', not a whole number"),
         ({"s1:datatake_id": "9" * 5000}, "s1:datatake_id is '9+…, not a whole number"),
+        ({"s1:datatake_id": 10**5000}, "malformed Item \\(Exceeds the limit"),
         ({"sar:product_type": "OCN"}, "is an OCN product, not GRD"),
     ],
 )
