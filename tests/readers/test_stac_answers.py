@@ -9,7 +9,7 @@ import pytest
 from loopback import Fault
 from small_api import BBOX, DATES, FILTER, failure, item, names
 
-from cube.errors import SourceError
+from cube.errors import SearchError, SourceError
 from cube.readers import api as api_module
 from cube.readers.access import Access
 from cube.readers.stac import ApiSource
@@ -42,6 +42,8 @@ def test_a_server_without_item_search_is_one_line(api, source, conforms, recwarn
     api.conforms = conforms
     assert failure(source).startswith(f"{api.url}: search failed (")
     assert api.asked == []
+    with pytest.raises(SearchError):
+        names(source, 78)
     assert not recwarn.list, "a warning would be a second line"
     if conforms in (None, []):
         assert "(it offers no item search)" in failure(source)
