@@ -22,6 +22,8 @@ __all__ = ["BLOCK", "parse_size", "peak_memory", "run_of"]
 
 _SCHEDULER = re.compile(r"^(threads|processes|((tcp|tls|wss?|ucx)://)?[^/\s]+:\d+)$")
 BLOCK = 2048
+SAMPLE_M = 10.0
+"""Pixel spacing of IW GRDH."""
 BASE_BYTES = 460 * 2**20
 """Resident size of a process with the libraries imported, the kernels loaded, annotations and
 tables parsed and an allocator's slack."""
@@ -71,7 +73,9 @@ def run_of(
     limit = parse_size(request.memory_limit) if request.memory_limit else 3 * 10**9
     scenes = [scene for one in passes for scene in one.scenes]
     remote = any(is_remote(files.measurement) for scene in scenes for _, files in scene.files)
-    block, peak = _block(resolved.grid, threads, limit, CACHE_BYTES if remote else 0)
+    # a block of coarse pixels looks at many radar samples; of a product on the map, at an overview
+    spacing = _spacing(resolved.grid) if resolved.product == "grd" else SAMPLE_M
+    block, peak = _block(resolved.grid, threads, limit, spacing, CACHE_BYTES if remote else 0)
     pixels = int(np.prod(resolved.grid.shape))
     variables = cube_variables(polarisations, resolved.backscatter, frozenset(layers))
     sizes = {"time": len(passes), "track": len({one.track for one in passes})}
@@ -117,14 +121,19 @@ def _other_areas(request: Request, resolved: Resolved) -> dict[str, list[int]]:
 
 def peak_memory(block: int, threads: int, spacing: float, cache: int = 0) -> int:
     """Predicted peak resident bytes of a worker process that keeps `cache` bytes of files."""
-    per_pixel = (
-        BYTES_PER_PIXEL + 15 * ((spacing / 10) ** 2 - 1) if spacing > 10 else BYTES_PER_PIXEL
-    )
+    samples = max((spacing / SAMPLE_M) ** 2, 1)
+    per_pixel = BYTES_PER_PIXEL + 15 * (samples - 1)
     return int(BASE_BYTES + cache + threads * block * block * per_pixel)
 
 
-def _block(grid: GeoBox, threads: int, limit: int, cache: int) -> tuple[int, int]:
-    spacing = max(abs(grid.affine.a), abs(grid.affine.e)) if not crs_of(grid).geographic else 10.0
+def _spacing(grid: GeoBox) -> float:
+    """Larger side of a grid's pixels in metres, roughly: degrees count as fine."""
+    if crs_of(grid).geographic:
+        return SAMPLE_M
+    return float(max(abs(grid.affine.a), abs(grid.affine.e)))
+
+
+def _block(grid: GeoBox, threads: int, limit: int, spacing: float, cache: int) -> tuple[int, int]:
     needed = -(-max(grid.shape) // CHUNK) * CHUNK
     for size in (BLOCK, 1536, 1024, CHUNK):
         block = min(size, needed)

@@ -315,6 +315,14 @@ def test_a_folder_of_safe_products_is_no_catalog(rtc, small_event):
     assert "no catalog.json; terrain-corrected products need a STAC catalog" in error
 
 
+def test_coarse_pixels_cost_no_more_memory_than_fine_ones(rtc, tmp_path):
+    # radar images are sampled where a coarse block looks; products on the map have overviews
+    rtc("--resolution", 500, "--hand", "none").fine()
+    ds = xr.open_zarr(tmp_path / "cube.zarr")
+    assert bool(ds.complete.all())
+    assert float(np.isfinite(ds.vv).mean()) > 0.5
+
+
 def test_a_plan_says_what_it_would_take(made, cube_command):
     words = ("--product", "rtc", "--bbox", made.bbox, "--source", made.folder, "--dem", made.dem)
     days = ("--during", "2022-09-01/2022-09-30", "--before", "2022-07-01/2022-08-31")
