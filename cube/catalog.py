@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cube.errors import CatalogError
+from cube.errors import CatalogError, UnknownNameError
 from cube.events import Aoi, Event, KuroSiwo
 
 __all__ = [
@@ -165,7 +165,7 @@ def load_event(name: str, folder: str | None = None) -> Event:
         return event.model_copy(update=local)
     known = events(folder)
     if name not in known:
-        raise CatalogError(f"unknown event {name!r}; {_near_events(name, known)}")
+        raise UnknownNameError(f"unknown event {name!r}; {_near_events(name, known)}")
     return known[name]
 
 
@@ -194,7 +194,7 @@ def _table(folder: str | None, file: str) -> dict[str, dict[str, Any]]:
 def _load(model: type[_Record], kind: str, name: str, folder: str | None) -> _Record:
     known = _table(folder, f"{kind}s.toml")
     if name not in known:
-        raise CatalogError(f"unknown {kind} {name!r}; {_near(name, list(known))}")
+        raise UnknownNameError(f"unknown {kind} {name!r}; {_near(name, list(known))}")
     return _check(model, known[name], f"{kind}s.toml [{name}]")
 
 

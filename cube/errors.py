@@ -3,7 +3,8 @@
 ::
 
     CubeError
-    ├── CatalogError     an event, preset, endpoint or its file is unknown or malformed
+    ├── CatalogError     an event, preset, endpoint or its file is malformed
+    │   └── UnknownNameError  no record has that name
     ├── SearchError      a STAC search failed or found nothing that can be used
     ├── SourceError      an input file is missing, truncated, hostile or of another kind
     │   ├── DemError     a DEM does not cover the area or does not state its vertical datum
@@ -25,6 +26,7 @@ __all__ = [
     "SourceError",
     "StoreError",
     "TrustError",
+    "UnknownNameError",
 ]
 
 
@@ -34,6 +36,10 @@ class CubeError(Exception):
 
 class CatalogError(CubeError):
     """An event, preset or endpoint is unknown, or its file is malformed."""
+
+
+class UnknownNameError(CatalogError):
+    """No event, preset or endpoint has that name."""
 
 
 class SearchError(CubeError):

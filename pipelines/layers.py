@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 from cube.catalog import Endpoint
 from cube.errors import DemError, SourceError
 from cube.grid import BBox, lonlat_bounds
+from cube.readers.access import Access
 from cube.readers.dem import Dem
 from cube.readers.tiled import Tile, find_tiles, gather, water_from_occurrence
 from pipelines.runner import Progress
@@ -115,12 +116,11 @@ def gathered(
             f"{layer.endpoint.id}: no longer holds {missing[0]}, which the cube's {layer.layer} is"
             " made of; choose another --out"
         )
-    source, _ = layer_source(layer.endpoint, layer.layer)
     water = layer.layer == "permanent_water"
     with progress.stage(f"{layer.layer.replace('_', ' ')} of {layer.endpoint.id}", 1) as advance:
         gather(
             [by_id[name] for name in ids],
-            source.rights,
+            Access.of(layer.endpoint),
             bounds,
             target,
             dtype="uint8" if water else "float32",

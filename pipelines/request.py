@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypeGuard
 
 import platformdirs
 from odc.geo.geobox import GeoBox
@@ -178,12 +179,12 @@ def resolve(request: Request) -> Resolved:
         raise PlanError("no source of scenes; give --source FOLDER, URL or endpoint id")
     truth = None
     endpoint = known_endpoint(source, request.catalog)
-    if endpoint is not None and endpoint.kind != "simulation":
-        check_endpoint(endpoint, request.product, request.collection)
     if endpoint is not None and endpoint.kind == "simulation":
         folder = scratch / f"simulated-{event.id if event is not None else 'event'}-{SIMULATION}"
         _simulate(folder)
         event, source = load_event(str(folder / "event.toml")), str(folder)
+    elif endpoint is not None:
+        check_endpoint(endpoint, request.product, request.collection)
     if event is not None and event.simulated:
         known = Path(source) / "truth.tif"
         truth = known if known.is_file() else None
@@ -319,7 +320,7 @@ def _dem(
 ) -> Dem | Tiled:
     """DEM: the user's or the event's file, or tiles of an endpoint: the one named, the source."""
     asked = request.dem or (event.dem if event is not None else None)
-    if asked is not None and not Path(asked).exists() and _names_endpoint(asked):
+    if _names_endpoint(asked):
         endpoint, asked = _with_layer(asked, "dem", request.catalog), None
     if asked is None and endpoint is not None and "dem" in endpoint.assets:
         layer_source(endpoint, "dem")
@@ -336,8 +337,10 @@ def _dem(
     return open_dem(asked, datum, request.geoid)
 
 
-def _names_endpoint(asked: str) -> bool:
-    """Whether an option is an endpoint's id rather than a file that is missing."""
+def _names_endpoint(asked: str | None) -> TypeGuard[str]:
+    """Whether an option is an endpoint's id, and neither a file nor one that is missing."""
+    if asked is None or Path(asked).exists():
+        return False
     return not Path(asked).suffix and "/" not in asked
 
 
@@ -354,7 +357,7 @@ def _water(request: Request, event: Event | None, endpoint: Endpoint | None) -> 
     asked = request.permanent_water
     if asked == "none":
         return None
-    if asked is not None and not Path(asked).exists() and _names_endpoint(asked):
+    if _names_endpoint(asked):
         return Tiled(_with_layer(asked, "permanent_water", request.catalog), "permanent_water")
     given = asked or (event.permanent_water if event is not None else None)
     if given is None and endpoint is not None and "permanent_water" in endpoint.assets:

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cube.catalog import Endpoint, load_endpoint
-from cube.errors import CatalogError, PlanError
+from cube.errors import CatalogError, PlanError, UnknownNameError
 from cube.readers.access import Access, is_loopback
 from cube.readers.stac import ApiSource, CatalogSource, FolderSource, Source
 
@@ -23,26 +23,22 @@ DEFAULT_COLLECTIONS = {"grd": "sentinel-1-grd", "rtc": "sentinel-1-rtc"}
 """Collections asked for at an address that no endpoint describes: Planetary Computer's names."""
 
 
-class _UnknownSourceError(CatalogError):
-    """Neither an endpoint, nor an address, nor there."""
-
-
 def find_endpoint(source: str, catalog: str | None) -> Endpoint | None:
     """Endpoint of that id; None for a URL or something on disk.
 
     Raises
     ------
+    UnknownNameError
+        None of these.
     CatalogError
-        Neither.
+        The endpoint is malformed.
     """
     if "://" in source or _exists(source):
         return None
     try:
         return load_endpoint(source, catalog)
-    except CatalogError as error:
-        if not str(error).startswith("unknown endpoint"):
-            raise  # it is known, and malformed
-        raise _UnknownSourceError(
+    except UnknownNameError as error:
+        raise UnknownNameError(
             f"source {source!r} is neither a folder, a URL nor a known endpoint: {error}"
         ) from error
 
@@ -64,7 +60,7 @@ def known_endpoint(source: str, catalog: str | None) -> Endpoint | None:
     """
     try:
         return find_endpoint(source, catalog)
-    except _UnknownSourceError:
+    except UnknownNameError:
         return None
 
 

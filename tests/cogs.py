@@ -17,13 +17,33 @@ from pyproj.exceptions import CRSError
 
 from cube.readers.scene import Files
 
-__all__ = ["NODATA", "UTM42", "centres", "files_of", "in_crs", "plane", "speckle", "write_cog"]
+__all__ = [
+    "LAEA",
+    "NODATA",
+    "UTM42",
+    "centres",
+    "files_of",
+    "in_crs",
+    "plane",
+    "speckle",
+    "write_cog",
+]
 
 UTM42 = "EPSG:32642"
 NODATA = -32768.0
 """No-data value of the Planetary Computer's files."""
 LOOKS = 4.4
 """Of IW GRDH (S1-RS-MDA-52-7441): relative deviation of speckle is one over its root."""
+
+
+LAEA = (
+    'PROJCS["own equal area",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,'
+    '298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],'
+    'PROJECTION["Lambert_Azimuthal_Equal_Area"],PARAMETER["latitude_of_center",27.5],'
+    'PARAMETER["longitude_of_center",68.1],PARAMETER["false_easting",5000],'
+    'PARAMETER["false_northing",7000],UNIT["metre",1]]'
+)
+"""A CRS that has no code."""
 
 
 def write_cog(

@@ -13,6 +13,7 @@ import socket
 import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -22,7 +23,9 @@ from cube.errors import SourceError, TrustError
 
 __all__ = [
     "ON_DISK",
+    "PUBLIC",
     "Access",
+    "file_state",
     "forget_tokens",
     "is_loopback",
     "is_remote",
@@ -77,11 +80,27 @@ class Access:
 
 ON_DISK = Access(local=True)
 """Files that the user named."""
+PUBLIC = Access()
+"""What anyone may point to."""
 
 
 def is_remote(href: str) -> bool:
     """Whether an href is read over a network rather than from a disk."""
     return urlsplit(href).scheme in REMOTE
+
+
+def file_state(href: str) -> tuple[int, int] | None:
+    """Size and time of a file on disk, so that one replaced in place is read again.
+
+    None for a remote file, and for one that is missing: whoever opens it says so.
+    """
+    if is_remote(href):
+        return None
+    try:
+        found = Path(href).stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def plain(href: str) -> str:

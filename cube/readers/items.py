@@ -23,7 +23,6 @@ from cube.errors import SourceError
 from cube.readers.access import Access
 from cube.readers.assets import (
     Record,
-    asset_href,
     files_of,
     keys_of,
     line,
@@ -35,7 +34,7 @@ from cube.readers.assets import (
 from cube.readers.safe import NAME
 from cube.readers.scene import Scene
 
-__all__ = ["Record", "asset_href", "footprint_of", "other_product", "scene_from_item"]
+__all__ = ["footprint_of", "other_product", "scene_from_item"]
 
 _PRODUCTS = ("GRD", "SLC", "OCN", "RAW")
 _FILE = re.compile(

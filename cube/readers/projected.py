@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,8 @@ from rasterio.windows import Window as RasterWindow
 
 from cube.errors import SourceError
 from cube.kernels.mosaic import blank
-from cube.readers.access import is_remote, plain
-from cube.readers.remote import Block, open_raster, problem
+from cube.readers.access import file_state, plain
+from cube.readers.remote import Block, blocks_within, open_raster, problem
 from cube.readers.scene import Files
 from cube.schema import CHUNK
 
@@ -84,16 +83,7 @@ class _Image:
 
     def blocks(self, top: float, bottom: float, left: float, right: float) -> set[Block]:
         """Blocks of the file that hold a part of it; none outside."""
-        (height, width), (rows, cols) = self.block, self.shape
-        first_row, stop_row = max(math.floor(top), 0), min(math.ceil(bottom), rows)
-        first_col, stop_col = max(math.floor(left), 0), min(math.ceil(right), cols)
-        if first_row >= stop_row or first_col >= stop_col:
-            return set()
-        return {
-            (row, col)
-            for row in range(first_row // height, -(-stop_row // height))
-            for col in range(first_col // width, -(-stop_col // width))
-        }
+        return blocks_within(self.block, self.shape, top, bottom, left, right)
 
 
 def _describe(files: Files, level: int | None = None) -> _Image:
@@ -172,7 +162,7 @@ class ProjectedReader:
             The file is missing, refused, damaged or of a CRS that has no way to the grid.
         """
         try:
-            fit = _fit(self, _state(self.files.measurement))
+            fit = _fit(self, file_state(self.files.measurement))
             if fit.offset is not None:
                 values = self._copy(fit.image, _window(fit.offset, rows, cols))
             else:
@@ -194,7 +184,7 @@ class ProjectedReader:
         SourceError
             See `read`.
         """
-        fit = _fit(self, _state(self.files.measurement))
+        fit = _fit(self, file_state(self.files.measurement))
         if fit.offset is not None:
             return bool(fit.image.blocks(*_window(fit.offset, rows, cols)))
         return next(self._tiles(fit, rows, cols), None) is not None
@@ -367,14 +357,3 @@ def _offset(image: _Image, crs: str, transform: Affine) -> tuple[int, int] | Non
     if abs(col - round(col)) > _ALIGNED or abs(row - round(row)) > _ALIGNED:
         return None
     return round(row), round(col)
-
-
-def _state(href: str) -> tuple[int, int] | None:
-    """Size and time of a file on disk, so that one replaced in place is read again."""
-    if is_remote(href):
-        return None
-    try:
-        found = Path(href).stat()
-    except OSError:
-        return None  # whoever opens it says that it is missing
-    return found.st_size, found.st_mtime_ns

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
+import math
 import os
 import re
 import struct
@@ -32,7 +34,15 @@ from cube.errors import SourceError
 from cube.readers.access import ON_DISK, Access, is_remote, plain, sign
 from cube.readers.transport import RETRIES, TIMEOUT_S, get_range
 
-__all__ = ["CACHE_BYTES", "GDAL_HTTP", "Block", "gdal_address", "open_raster", "problem"]
+__all__ = [
+    "CACHE_BYTES",
+    "GDAL_HTTP",
+    "Block",
+    "blocks_within",
+    "gdal_address",
+    "open_raster",
+    "problem",
+]
 
 PAGE = 1 << 13
 CACHE_BYTES = 128 * 2**20
@@ -54,6 +64,29 @@ _MALFORMED = (
 
 Block = tuple[int, int]
 """Row and column of a tile."""
+
+
+def blocks_within(
+    block: tuple[int, int],
+    shape: tuple[int, int],
+    top: float,
+    bottom: float,
+    left: float,
+    right: float,
+) -> set[Block]:
+    """Blocks of an image that hold a part of it, given by its edges in pixels; none outside.
+
+    Examples
+    --------
+    >>> sorted(blocks_within((256, 256), (1000, 300), -5.0, 256.5, 10.0, 20.0))
+    [(0, 0), (1, 0)]
+    """
+
+    def along(axis: int, low: float, high: float) -> range:
+        first, stop = max(math.floor(low), 0), min(math.ceil(high), shape[axis])
+        return range(first // block[axis], -(-stop // block[axis])) if first < stop else range(0)
+
+    return set(itertools.product(along(0, top, bottom), along(1, left, right)))
 
 
 class _Pages:

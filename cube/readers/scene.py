@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from cube.kernels.radiometry import (
     first_imaged,
     noise_power,
 )
-from cube.readers.access import ON_DISK, Access, is_remote
+from cube.readers.access import ON_DISK, Access, file_state
 from cube.readers.annotation import Annotation, read_annotation
 from cube.readers.calibration import read_radiometry
 from cube.readers.measurement import Measurement, Near
@@ -159,7 +158,7 @@ def open_annotation(files: Files) -> Annotation:
     SourceError
         The file is missing, malformed, or not an annotation.
     """
-    return _annotation(files.annotation, files.access, _state(files.annotation))
+    return _annotation(files.annotation, files.access, file_state(files.annotation))
 
 
 @lru_cache(maxsize=256)
@@ -175,7 +174,7 @@ def open_calibrated(files: Files, backscatter: str) -> Calibrated:
     SourceError
         A file is missing, malformed or does not match the others.
     """
-    states = tuple(map(_state, (files.measurement, files.calibration, files.noise)))
+    states = tuple(map(file_state, (files.measurement, files.calibration, files.noise)))
     return _calibrated(files, backscatter, open_annotation(files).image.shape, states)
 
 
@@ -185,14 +184,3 @@ def _calibrated(
 ) -> Calibrated:
     radiometry = read_radiometry(files.calibration, files.noise, backscatter, files.access)
     return Calibrated(Measurement(files.measurement, shape, files.access), radiometry)
-
-
-def _state(href: str) -> tuple[int, int] | None:
-    """Size and time of a file on disk, so that one replaced in place is read again."""
-    if is_remote(href):
-        return None
-    try:
-        found = Path(href).stat()
-    except OSError:
-        return None  # whoever opens it says that it is missing
-    return found.st_size, found.st_mtime_ns

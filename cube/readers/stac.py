@@ -20,11 +20,11 @@ from shapely.geometry import box, mapping
 
 from cube.errors import SearchError, SourceError, TrustError
 from cube.grid import BBox
-from cube.readers.access import Access, plain
+from cube.readers.access import PUBLIC, Access, plain
 from cube.readers.api import FAILED, MALFORMED, Connection, listed_in, open_api, problem
-from cube.readers.assets import line, short, shown
+from cube.readers.assets import Record, line, short, shown
 from cube.readers.footprint import meets
-from cube.readers.items import Record, other_product, scene_from_item
+from cube.readers.items import other_product, scene_from_item
 from cube.readers.safe import NAME, find_products, open_safe
 from cube.readers.scene import Scene
 
@@ -205,37 +205,27 @@ class ApiSource:
     Attributes
     ----------
     url, collection : str
-    local : bool
-        Whether its hrefs may point into this machine; for an endpoint, `access` says so.
     access : Access
+        What its hrefs may reach.
     projected : bool
         Products lie on map grids.
     """
 
     url: str
     collection: str
-    local: bool = False
-    access: Access | None = None
+    access: Access = PUBLIC
     projected: bool = False
     notes: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._access = self.access or Access(local=self.local)
-
     @cached_property
     def _client(self) -> Client:
-        return open_api(self.url, self._access)
+        return open_api(self.url, self.access)
 
     @property
     def _connection(self) -> Connection:
         found = self._client._stac_io
         assert isinstance(found, Connection)  # `open_api` gave it
         return found
-
-    @property
-    def rights(self) -> Access:
-        """What its hrefs may reach."""
-        return self._access
 
     def over(self, bbox: BBox) -> Iterator[Record]:
         """Items over a box; see `records`."""
@@ -257,7 +247,7 @@ class ApiSource:
             if status in (400, 404) and (unknown := self._unknown()):
                 raise SearchError(unknown) from error
             raise SearchError(
-                f"{plain(self.url)}: search failed ({problem(error, self._access)}); check the"
+                f"{plain(self.url)}: search failed ({problem(error, self.access)}); check the"
                 " address and the network, or use --source FOLDER"
             ) from error
 
@@ -293,7 +283,7 @@ class ApiSource:
         return _wanted(scenes, bbox, dates, tracks)
 
     def _scene(self, item: Record) -> Scene:
-        return scene_from_item(item, self._access, projected=self.projected)
+        return scene_from_item(item, self.access, projected=self.projected)
 
     def _narrowed(self, tracks: tuple[int, ...]) -> dict[str, Any]:
         """Filter on tracks, only for a server that says that it knows filters."""

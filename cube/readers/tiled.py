@@ -19,9 +19,10 @@ from rasterio.merge import merge
 from cube.errors import SearchError, SourceError
 from cube.grid import BBox
 from cube.readers.access import Access, plain
+from cube.readers.assets import asset_href
 from cube.readers.footprint import meets
-from cube.readers.items import Record, asset_href, footprint_of
-from cube.readers.remote import open_raster, problem
+from cube.readers.items import footprint_of
+from cube.readers.remote import blocks_within, open_raster, problem
 from cube.readers.stac import ApiSource
 
 __all__ = ["Tile", "find_tiles", "gather", "water_from_occurrence"]
@@ -60,18 +61,14 @@ def find_tiles(source: ApiSource, asset: str, bbox: BBox) -> tuple[Tile, ...]:
         A tile lacks the asset.
     """
     found = {
-        str(item["id"]): Tile(str(item["id"]), asset_href(item, asset, source.rights))
+        str(item["id"]): Tile(str(item["id"]), asset_href(item, asset, source.access))
         for item in source.over(bbox)
-        if _covers(item, bbox)
+        if meets(footprint_of(item), bbox)
     }
     if not found:
         box = ",".join(f"{value:g}" for value in bbox)
         raise SearchError(f"no tile of {source.collection} over {box}: {source.summary()}")
     return tuple(found[name] for name in sorted(found))
-
-
-def _covers(item: Record, bbox: BBox) -> bool:
-    return meets(footprint_of(item), bbox)
 
 
 Change = Callable[[NDArray[Any]], NDArray[Any]]
@@ -144,21 +141,12 @@ def _part(tile: Tile, access: Access, bounds: BBox) -> Iterator[Any]:
             raise SourceError(f"{plain(tile.href)}: is not in degrees but {raster.crs}")
         own, size, shape = raster.transform, raster.block_shapes[0], raster.shape
     west, south, east, north = bounds
+    top, bottom = (north - own.f) / own.e, (south - own.f) / own.e
+    left, right = (west - own.c) / own.a, (east - own.c) / own.a
     # two pixels more, for what resampling looks at
-    rows = _blocks_between(
-        (north - own.f) / own.e - 2, (south - own.f) / own.e + 2, size[0], shape[0]
-    )
-    cols = _blocks_between(
-        (west - own.c) / own.a - 2, (east - own.c) / own.a + 2, size[1], shape[1]
-    )
-    with open_raster(tile.href, access, [(row, col) for row in rows for col in cols]) as raster:
+    blocks = blocks_within(size, shape, top - 2, bottom + 2, left - 2, right + 2)
+    with open_raster(tile.href, access, sorted(blocks)) as raster:
         yield raster
-
-
-def _blocks_between(first: float, last: float, size: int, count: int) -> range:
-    """Blocks that hold pixels first to last of an axis."""
-    low, high = max(math.floor(first), 0), min(math.ceil(last), count)
-    return range(low // size, -(-high // size)) if low < high else range(0)
 
 
 def _snapped(bounds: BBox, raster: Any) -> BBox:

@@ -129,8 +129,8 @@ def test_an_endpoint_is_opened_with_its_own_rights(name, product, collection, ac
     source = opened(name, product)
     assert isinstance(source, ApiSource)
     assert (source.url, source.collection) == (SHIPPED[name]["url"], collection)
-    assert source.rights == access
-    assert not source.rights.local
+    assert source.access == access
+    assert not source.access.local
     assert source.projected == (product == "rtc")
 
 
@@ -272,7 +272,7 @@ def test_a_malformed_endpoint_is_named_not_called_unknown(catalog, more, says, f
 def test_an_address_on_this_machine_may_lead_into_it(address, local, product, name):
     source = opened(address, product)
     assert isinstance(source, ApiSource)
-    assert source.rights == Access(local=local)
+    assert source.access == Access(local=local)
     assert (source.collection, source.projected) == (name, product == "rtc")
     assert find_endpoint(address, None) is None
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from cube.errors import SourceError, TrustError
 from cube.readers.access import Access
-from cube.readers.items import asset_href, scene_from_item
+from cube.readers.assets import asset_href
+from cube.readers.items import scene_from_item
 from cube.readers.scene import Files, Scene
 
 PUBLIC = Access()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from cogs import NODATA, UTM42, centres, in_crs, plane, speckle, write_cog
+from cogs import LAEA, NODATA, UTM42, centres, in_crs, plane, speckle, write_cog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.errors import NotGeoreferencedWarning
@@ -32,14 +32,6 @@ APPROXIMATE = 0.02
 asked for 0.01, and looks at the middle and the ends."""
 WIDENED = 0.1
 """Pixels by which a kernel of 1.06 or 1.85 pixels shifts a plane: its samples are not symmetric."""
-LAEA = (
-    'PROJCS["own equal area",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,'
-    '298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],'
-    'PROJECTION["Lambert_Azimuthal_Equal_Area"],PARAMETER["latitude_of_center",27.5],'
-    'PARAMETER["longitude_of_center",68.1],PARAMETER["false_easting",5000],'
-    'PARAMETER["false_northing",7000],UNIT["metre",1]]'
-)
-"""A CRS that has no code."""
 
 
 def everything(reader: ProjectedReader) -> np.ndarray:

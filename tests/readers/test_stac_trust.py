@@ -10,6 +10,7 @@ from loopback import Fault, Loopback
 from small_api import SmallApi, failure, item, names
 
 from cube.errors import TrustError
+from cube.readers.access import Access
 from cube.readers.stac import ApiSource
 
 
@@ -55,7 +56,8 @@ def test_a_next_page_elsewhere_is_not_fetched(api, source, elsewhere):
     api.items = [item(name) for name in "abc"]
     api.following = lambda link: {**link, "href": f"{elsewhere.url}/search"}
     stays_away(api, source, elsewhere, "trust = 'local'")
-    assert names(ApiSource(api.url, "sentinel-1-grd", local=True)) == ["a", "b", "secret"]
+    trusted = ApiSource(api.url, "sentinel-1-grd", access=Access(local=True))
+    assert names(trusted) == ["a", "b", "secret"]
 
 
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "file:search", "data:,{}", "ftp://a/b"])

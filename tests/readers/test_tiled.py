@@ -176,7 +176,7 @@ def test_permanent_water_is_water_most_of_the_time(tmp_path):
 class Holder:
     """What `find_tiles` asks of a source."""
 
-    collection, rights = "cop-dem-glo-30", Access()
+    collection, access = "cop-dem-glo-30", Access()
 
     def __init__(self, items):
         self._items = items

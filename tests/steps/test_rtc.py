@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from affine import Affine
-from cogs import NODATA, UTM42, centres, files_of, in_crs, plane, speckle, write_cog
+from cogs import LAEA, NODATA, UTM42, centres, files_of, in_crs, plane, speckle, write_cog
 from dask._task_spec import Alias, DataNode
 from odc.geo.geobox import GeoBox
 from planetary_computer.settings import Settings
@@ -32,13 +32,6 @@ SHAPE = (600, 700)
 ORIGIN = (400_000.0, 3_060_000.0)
 OWN = Affine(10, 0, ORIGIN[0], 0, -10, ORIGIN[1])
 GRID = GeoBox(SHAPE, OWN, UTM42)
-LAEA = (
-    'PROJCS["own equal area",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,'
-    '298.257223563]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],'
-    'PROJECTION["Lambert_Azimuthal_Equal_Area"],PARAMETER["latitude_of_center",27.5],'
-    'PARAMETER["longitude_of_center",68.1],PARAMETER["false_easting",5000],'
-    'PARAMETER["false_northing",7000],UNIT["metre",1]]'
-)
 GRIDS = {
     "own": GRID,
     "beyond": GeoBox((900, 800), OWN @ Affine.translation(-100, -150), UTM42),
