@@ -147,8 +147,10 @@ def footprint_of(item: Record) -> BaseGeometry:
     if item.get("geometry") is None:
         raise SourceError(f"{name}: Item without geometry")
     try:
-        found = shape(item["geometry"])
-        if shapely.get_dimensions(found) < 2 or not np.isfinite(found.bounds).all():
+        with np.errstate(invalid="ignore"):  # a NaN is refused below, in our own words
+            found = shape(item["geometry"])
+        known = [*shapely.get_coordinates(found).flat, *found.bounds]  # an empty one has no bounds
+        if shapely.get_dimensions(found) < 2 or not np.isfinite(known).all():
             raise SourceError(f"{name}: geometry is an empty {line(found.geom_type)}, not an area")
         if not _degrees(found):
             found = _to_degrees(item, found)

@@ -352,12 +352,19 @@ def test_an_id_that_is_no_name_is_refused(recorded, name):
     assert str(caught.value).isprintable()
 
 
+def ring_with(lon: float, lat: float) -> dict[str, Any]:
+    """A triangle with that corner."""
+    return {"type": "Polygon", "coordinates": [[[0, 0], [lon, lat], [1, 1], [0, 0]]]}
+
+
 @pytest.mark.parametrize(
     ("geometry", "says"),
     [
         (None, "Item without geometry"),
         ({"type": "Point", "coordinates": [5, 51]}, "geometry is an empty Point, not an area"),
         ({"type": "Polygon", "coordinates": []}, "geometry is an empty Polygon, not an area"),
+        (ring_with(float("nan"), 51), "geometry is an empty Polygon, not an area"),
+        (ring_with(5, float("nan")), "geometry is an empty Polygon, not an area"),
         ({"type": "Polygon"}, "geometry is not GeoJSON"),
         ({"type": "Heptagon", "coordinates": [1]}, "geometry is not GeoJSON"),
         ("POLYGON ((0 0, 1 0, 1 1, 0 0))", "geometry is not GeoJSON"),
