@@ -13,7 +13,7 @@ from cube.schema import CHUNK
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["block_counts", "block_sizes", "pull_blocks", "tiles"]
+__all__ = ["block_counts", "block_sizes", "pull_blocks", "tiles", "whole_tiles"]
 
 
 def block_sizes(length: int, block: int) -> tuple[int, ...]:
@@ -47,6 +47,22 @@ def tiles(rows: slice, cols: slice, shape: tuple[int, int]) -> Iterator[tuple[sl
             yield (
                 slice(y * CHUNK, min((y + 1) * CHUNK, shape[0])),
                 slice(x * CHUNK, min((x + 1) * CHUNK, shape[1])),
+            )
+
+
+def whole_tiles(rows: slice, cols: slice) -> Iterator[tuple[slice, slice]]:
+    """Stored tiles that a part of the plane touches, whole also where they reach beyond the grid.
+
+    Examples
+    --------
+    >>> [part for part, _ in whole_tiles(slice(-1, 3), slice(0, 9))]
+    [slice(-512, 0, None), slice(0, 512, None)]
+    """
+    for y in range(rows.start // CHUNK, (rows.stop - 1) // CHUNK + 1):
+        for x in range(cols.start // CHUNK, (cols.stop - 1) // CHUNK + 1):
+            yield (
+                slice(y * CHUNK, (y + 1) * CHUNK),
+                slice(x * CHUNK, (x + 1) * CHUNK),
             )
 
 

@@ -42,7 +42,7 @@ __all__ = [
     "cube_variables",
 ]
 
-FORMAT_VERSION = "2"
+FORMAT_VERSION = "3"
 CHUNK = 512
 """Edge of a stored chunk in pixels; compute blocks are whole multiples of it."""
 TIME_CHUNK = 1024
@@ -51,7 +51,7 @@ NO_DATA = 255
 NOT_A_TIME = int(np.iinfo("int64").min)
 
 Role = Literal["before", "during", "after"]
-Backscatter = Literal["gamma0", "sigma0", "beta0"]
+Backscatter = Literal["gamma0_rtc", "gamma0", "sigma0", "beta0"]
 
 
 class FloodClass:
@@ -184,9 +184,9 @@ def cube_variables(
     backscatter : str
         ``gamma0_rtc``, ``gamma0``, ``sigma0`` or ``beta0``.
     layers : frozenset of str
-        What the plan promises beside backscatter: ``incidence_angle``, ``reference``, ``water``
-        (probability),
-        ``flood`` (classes and their summary), ``hand``, ``permanent_water``.
+        What the plan promises beside backscatter: ``incidence_angle``, ``rtc_anf``, ``reference``,
+        ``water`` (probability), ``flood`` (classes and their summary), ``hand``,
+        ``permanent_water``.
     """
     nan = float("nan")
     long = _LONG[backscatter]
@@ -203,6 +203,12 @@ def cube_variables(
     if "incidence_angle" in layers:
         angle = {"long_name": "local incidence angle", "units": "degree"}
         found.append(Variable("incidence_angle", _TRACK, "float32", nan, angle))
+    if "rtc_anf" in layers:
+        ratio = {
+            "long_name": "area normalisation factor: beta0 = gamma0_rtc * rtc_anf",
+            "units": "1",
+        }
+        found.append(Variable("rtc_anf", _TRACK, "float32", nan, ratio))
     for name in polarisations:
         attrs = {"units": "1", "backscatter": backscatter, "polarisation": name.upper()}
         found.append(

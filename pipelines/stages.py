@@ -13,7 +13,7 @@ import numpy as np
 from cube.kernels.water import WaterModel, fit
 from cube.readers.passes import Pass
 from cube.readers.raster import Raster, describe
-from cube.readers.scene import Files
+from cube.readers.scene import Files, open_annotation
 from cube.steps.backscatter import PassSource, backscatter
 from cube.steps.flood import (
     FloodSource,
@@ -24,7 +24,9 @@ from cube.steps.flood import (
     reference,
     summary,
 )
+from cube.steps.relief import Reach, level_reach, reach_of, read_relief
 from cube.steps.rtc import RtcSource, projected
+from cube.steps.sight import incidence_limits
 from cube.steps.statistics import floored_counts, tile_histograms
 from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
 from cube.store.layers import StoredLayer
@@ -126,9 +128,20 @@ class Stages:
             tracks=tuple((track, self._track_files(track)) for track in self._plan.tracks),
             exclusion=Exclusion(preset.max_slope, preset.max_hand),
             sighted="incidence_angle" in self._plan.layers,
+            flattened="rtc_anf" in self._plan.layers,
         )
         targets = [Target(name, index) for name, index in surface_bands(surface)]
-        self._stage("surface", "surface", surface_layers(surface, self._block), targets)
+        self._stage("surface", "surface", surface_layers(surface, self._reach(surface)), targets)
+
+    def _reach(self, surface: Surface) -> Reach:
+        """How far beyond each block the surface stage looks."""
+        if not surface.sighted:
+            return level_reach(self._shape, self._block)
+        files = [one for _, slices in surface.tracks for one in slices]
+        limits = np.array([incidence_limits(open_annotation(one)) for one in files])
+        relief = read_relief(surface.grid, surface.dem)
+        angles = float(limits[:, 0].min()), float(limits[:, 1].max())
+        return reach_of(relief, surface.grid, self._block, angles)
 
     def _backscatter(self, index: int) -> None:
         if self._flag("backscatter_complete", index):
@@ -153,7 +166,12 @@ class Stages:
         if self._resolved.product == "rtc":
             return projected(RtcSource(grid, files), self._block, self._resolved.engine)
         dem = StoredLayer(self._path, "dem")  # sampled once, by the first stage
-        return backscatter(PassSource(grid, dem, files, self._resolved.backscatter), self._block)
+        ratio = None
+        if "rtc_anf" in self._plan.layers:
+            number = self._plan.tracks.index(self._plan.passes[index].track)
+            ratio = StoredLayer(self._path, "rtc_anf", number)
+        source = PassSource(grid, dem, files, self._resolved.backscatter, ratio)
+        return backscatter(source, self._block)
 
     def _histogram(self) -> Any:
         polarisations = self._plan.polarisations

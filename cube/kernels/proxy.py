@@ -57,23 +57,26 @@ def fit2(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @njit(nogil=True, cache=True)
-def evaluate3(c, height, middle, half, out):  # type: ignore[no-untyped-def]
-    """Fill ``out[y, x]`` with the polynomial `c` at pixel centres and heights.
+def evaluate3(c, rows, cols, row0, col0, height, middle, half, out):  # type: ignore[no-untyped-def]
+    """Fill ``out[y, x]`` with the polynomial `c` at part of a tile's pixel centres and heights.
 
     Parameters
     ----------
     c : float64, shape (6, 6, 4)
-        From `fit3`; pixel centres run over -1..1 as ``(2 i + 1) / n - 1``.
+        From `fit3` over a tile; pixel centres run over -1..1 as ``(2 i + 1) / n - 1``.
+    rows, cols : int
+        Size of the tile.
+    row0, col0 : int
+        Pixel of the tile that ``out[0, 0]`` is.
     height : float32, shape (y, x)
         Metres; scaled by ``(height - middle) / half``. NaN gives NaN.
     middle, half : float
         Centre and half width of the fitted height range.
     out : float64, shape (y, x)
     """
-    rows, cols = height.shape
     row_terms = np.empty((6, 4))
-    for i in range(rows):
-        v = (2 * i + 1) / rows - 1
+    for i in range(out.shape[0]):
+        v = (2 * (row0 + i) + 1) / rows - 1
         for b in range(6):
             for k in range(4):
                 s = c[5, b, k]
@@ -86,8 +89,8 @@ def evaluate3(c, height, middle, half, out):  # type: ignore[no-untyped-def]
         a30, a31, a32, a33 = row_terms[3]
         a40, a41, a42, a43 = row_terms[4]
         a50, a51, a52, a53 = row_terms[5]
-        for j in range(cols):
-            u = (2 * j + 1) / cols - 1
+        for j in range(out.shape[1]):
+            u = (2 * (col0 + j) + 1) / cols - 1
             w = (height[i, j] - middle) / half
             s0 = ((((a50 * u + a40) * u + a30) * u + a20) * u + a10) * u + a00
             s1 = ((((a51 * u + a41) * u + a31) * u + a21) * u + a11) * u + a01

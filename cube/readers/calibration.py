@@ -15,8 +15,13 @@ from cube.readers.annotation import numbers
 
 __all__ = ["GAINS", "read_radiometry"]
 
-GAINS = {"sigma0": "sigmaNought", "beta0": "betaNought", "gamma0": "gamma"}
-"""Calibration vector field for each kind of backscatter on the ellipsoid."""
+GAINS = {
+    "sigma0": "sigmaNought",
+    "beta0": "betaNought",
+    "gamma0": "gamma",
+    "gamma0_rtc": "betaNought",
+}
+"""Calibration vector field for each kind of backscatter; flattening begins with beta nought."""
 
 
 def read_radiometry(

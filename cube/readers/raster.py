@@ -58,6 +58,10 @@ class Raster:
         """Return a transformer from `crs` to this raster's CRS, horizontal only."""
         return _transformer(crs, self.crs_wkt)
 
+    def transformer_to(self, crs: str) -> Transformer:
+        """Return a transformer from this raster's CRS to `crs`, horizontal only."""
+        return _transformer(self.crs_wkt, crs)
+
 
 @lru_cache(maxsize=64)
 def _transformer(source: str, target: str) -> Transformer:

@@ -19,7 +19,7 @@ from cube.kernels.resample import bilinear, raise_to_floor
 from cube.readers.dem import Dem
 from cube.readers.scene import Files, open_annotation, open_calibrated
 from cube.readers.window import Window, WindowReader
-from cube.steps.terrain import heights, node_lonlat
+from cube.steps.heights import heights, node_lonlat
 
 __all__ = ["PassSource", "backscatter"]
 
@@ -36,13 +36,16 @@ class PassSource:
     slices : tuple of tuple of Files
         Slices in order of time, each with the files of every polarisation in the order asked.
     backscatter : str
-        ``gamma0``, ``sigma0`` or ``beta0``, on the ellipsoid.
+        ``gamma0``, ``sigma0`` or ``beta0``, on the ellipsoid, or ``gamma0_rtc``.
+    ratio : WindowReader or None
+        Ratio of areas of the pass's track that beta nought is divided by, for ``gamma0_rtc``.
     """
 
     grid: GeoBox
     dem: Dem | WindowReader
     slices: tuple[tuple[Files, ...], ...]
     backscatter: str
+    ratio: WindowReader | None = None
 
 
 def _image_coordinates(
@@ -89,6 +92,8 @@ def _block(rows: slice, cols: slice, source: PassSource) -> NDArray[np.float32]:
             if window is not None:
                 # where slices overlap, the earlier one is kept if it is valid
                 bilinear(image.read(window, (line, sample)), window[:2], line, sample, band)
+    if source.ratio is not None:
+        out /= source.ratio.read(Window(rows.start, cols.start, rows.stop, cols.stop))
     raise_to_floor(out, FLOOR)
     return out
 

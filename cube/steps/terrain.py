@@ -10,21 +10,19 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from cube.chunks import pull_blocks, tiles
-from cube.grid import crs_of, pixel_to_map, shape_of, to_lonlat
+from cube.grid import pixel_metres, shape_of
 from cube.kernels.doppler import ConvergenceError
-from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.geocode import local_incidence, sight_lattice
-from cube.kernels.proxy import NODES, evaluate2, fit2, nodes
-from cube.kernels.resample import bilinear, to_centres
 from cube.kernels.terrain import steeper
 from cube.readers.dem import Dem
-from cube.readers.raster import Raster, read_window
+from cube.readers.raster import Raster
 from cube.readers.scene import Files, open_annotation
 from cube.schema import NO_DATA, Flag
+from cube.steps.heights import heights, sample
+from cube.steps.relief import Reach
+from cube.steps.sight import STEP, look, map_axes
 
-__all__ = ["Exclusion", "Surface", "heights", "node_lonlat", "surface_layers"]
-
-_LATTICE_STEP = 32  # pixels; the line of sight turns by 0.001 degree over 320 m
+__all__ = ["Exclusion", "Surface", "surface_bands", "surface_layers"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class Surface:
     sighted : bool
         Whether slices have annotations: without, there is no incidence angle, and what a track
         never imaged is not known.
+    flattened : bool
+        Whether the ratio of areas is kept that turns beta nought into terrain-flattened gamma.
     """
 
     grid: GeoBox
@@ -58,142 +58,22 @@ class Surface:
     tracks: tuple[tuple[int, tuple[Files, ...]], ...]
     exclusion: Exclusion
     sighted: bool = True
-
-
-def _node_map(
-    grid: GeoBox, rows: slice, cols: slice
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Map coordinates of a tile's Chebyshev nodes, shape (8, 8) each.
-
-    Pixel centres run over -1..1 as (2 i + 1) / n - 1, so the nodes span the tile's outer edges.
-    """
-    half_y, half_x = (rows.stop - rows.start) / 2, (cols.stop - cols.start) / 2
-    col, row = np.meshgrid(
-        cols.start + half_x * (1 + nodes(NODES[1])), rows.start + half_y * (1 + nodes(NODES[0]))
-    )
-    return pixel_to_map(grid, col, row)
-
-
-def node_lonlat(
-    grid: GeoBox, rows: slice, cols: slice
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitude and latitude of a tile's Chebyshev nodes, shape (8, 8) each, degrees."""
-    lon, lat = to_lonlat(grid)(*_node_map(grid, rows, cols))
-    return np.asarray(lon), np.asarray(lat)
-
-
-def _raster_pixels(
-    grid: GeoBox, raster: Raster, rows: slice, cols: slice
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Pixel coordinates (row, column) in `raster` of the grid's pixel centres.
-
-    One polynomial per tile of the grid; whole numbers are centres of the raster's pixels.
-    """
-    shape = rows.stop - rows.start, cols.stop - cols.start
-    row, col = np.empty(shape), np.empty(shape)
-    transformer = raster.transformer(crs_of(grid).to_wkt())
-    for tile_rows, tile_cols in tiles(rows, cols, shape_of(grid)):
-        x, y = transformer.transform(*_node_map(grid, tile_rows, tile_cols))
-        at_row, at_col = raster.pixel_of_map(np.asarray(x), np.asarray(y))
-        part = _overlap(rows, cols, tile_rows, tile_cols, shape_of(grid))
-        inner = (
-            slice(part[0].start - rows.start, part[0].stop - rows.start),
-            slice(part[1].start - cols.start, part[1].stop - cols.start),
-        )
-        size = tile_rows.stop - tile_rows.start, tile_cols.stop - tile_cols.start
-        begin = part[0].start - tile_rows.start, part[1].start - tile_cols.start
-        for nodes_at, out in ((at_row, row), (at_col, col)):
-            evaluate2(fit2(nodes_at), *size, *begin, out[inner])
-    return row, col
-
-
-def _overlap(
-    rows: slice, cols: slice, tile_rows: slice, tile_cols: slice, shape: tuple[int, int]
-) -> tuple[slice, slice]:
-    """Part of (rows, cols) that a tile serves; outermost tiles serve the halo beyond the grid."""
-
-    def along(part: slice, tile: slice, length: int) -> slice:
-        start = part.start if tile.start == 0 else max(part.start, tile.start)
-        stop = part.stop if tile.stop == length else min(part.stop, tile.stop)
-        return slice(start, stop)
-
-    return along(rows, tile_rows, shape[0]), along(cols, tile_cols, shape[1])
-
-
-def _bounds(values: NDArray[np.float64], margin: int) -> slice:
-    return slice(int(np.floor(values.min())) - margin, int(np.ceil(values.max())) + 1 + margin)
-
-
-def heights(grid: GeoBox, rows: slice, cols: slice, dem: Dem) -> NDArray[np.float32]:
-    """Heights above the ellipsoid at pixel centres, bilinear in the DEM.
-
-    Parameters
-    ----------
-    grid : GeoBox
-    rows, cols : slice
-        Part of the grid; it may reach a pixel beyond it.
-    dem : Dem
-
-    Returns
-    -------
-    float32, shape (rows, cols)
-        Metres; NaN outside the DEM (its outermost half pixels are inside) and in its voids.
-    """
-    row, col = _raster_pixels(grid, dem.raster, rows, cols)
-    to_centres(row, dem.raster.shape[0])
-    to_centres(col, dem.raster.shape[1])
-    out = np.full(row.shape, np.nan, "float32")
-    values, origin = dem.window(_bounds(row, 1), _bounds(col, 1))
-    bilinear(values, origin, row, col, out)
-    return out
-
-
-def _sample(
-    grid: GeoBox, rows: slice, cols: slice, raster: Raster, nearest: bool
-) -> NDArray[np.float32]:
-    """Values of a raster at pixel centres, float32, NaN outside and where it has no data."""
-    row, col = _raster_pixels(grid, raster, rows, cols)
-    if nearest:
-        np.rint(row, row)
-        np.rint(col, col)
-    out = np.full(row.shape, np.nan, "float32")
-    height, width = raster.shape
-    part_y, part_x = _bounds(row, 1), _bounds(col, 1)
-    part_y = slice(max(part_y.start, 0), min(part_y.stop, height))
-    part_x = slice(max(part_x.start, 0), min(part_x.stop, width))
-    if part_y.start >= part_y.stop or part_x.start >= part_x.stop:
-        return out
-    values = read_window(raster, part_y, part_x).astype("float32")
-    if raster.nodata is not None:
-        values[values == np.float32(raster.nodata)] = np.nan
-    bilinear(values, (part_y.start, part_x.start), row, col, out)
-    return out
+    flattened: bool = False
 
 
 def _lattice(
     grid: GeoBox, rows: slice, cols: slice, surface: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], ...]:
-    """Points, map axes, normals and metres per map unit every `_LATTICE_STEP` pixels of a tile."""
-    step = _LATTICE_STEP
-    count_y = (rows.stop - rows.start - 1) // step + 2
-    count_x = (cols.stop - cols.start - 1) // step + 2
-    at_y, at_x = np.arange(count_y) * step, np.arange(count_x) * step
+    """Points, map axes, normals and metres per map unit every `STEP` pixels of a tile."""
+    at_y = np.arange((rows.stop - rows.start - 1) // STEP + 2) * STEP
+    at_x = np.arange((cols.stop - cols.start - 1) // STEP + 2) * STEP
     known = np.where(np.isfinite(surface), surface, np.float32(0))
     z = known[np.minimum(at_y, surface.shape[0] - 1)][:, np.minimum(at_x, surface.shape[1] - 1)]
-    col, row = np.meshgrid(cols.start + at_x + 0.5, rows.start + at_y + 0.5)
-    to_degrees = to_lonlat(grid)
-
-    def place(col: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
-        lon, lat = to_degrees(*pixel_to_map(grid, col, row))
-        return to_ecef(lon, lat, z)
-
-    lon, lat = (np.radians(v) for v in to_degrees(*pixel_to_map(grid, col, row)))
-    up = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
-    along_x = (place(col + 1, row) - place(col - 1, row)) / (2 * abs(grid.affine.a))
-    along_y = (place(col, row - 1) - place(col, row + 1)) / (2 * abs(grid.affine.e))
-    scale_x, scale_y = np.linalg.norm(along_x, axis=-1), np.linalg.norm(along_y, axis=-1)
-    axis_x, axis_y = along_x / scale_x[..., None], along_y / scale_y[..., None]
-    return place(col, row), axis_x, axis_y, up, np.stack([scale_x, scale_y], axis=-1)
+    points, along_x, along_y, up = map_axes(grid, rows.start + at_y, cols.start + at_x, z)
+    size_x, size_y = (np.linalg.norm(along, axis=-1) for along in (along_x, along_y))
+    axis_x, axis_y = along_x / size_x[..., None], -along_y / size_y[..., None]
+    scale = np.stack([size_x / abs(grid.affine.a), size_y / abs(grid.affine.e)], axis=-1)
+    return points, axis_x, axis_y, up, scale
 
 
 def _beyond(place: NDArray[np.float64], shape: tuple[int, int]) -> bool:
@@ -229,71 +109,79 @@ def _incidence(
             if _beyond(sight[..., 3:], annotation.image.shape):
                 continue
             lattice = np.concatenate([sight, scale], axis=-1)
-            local_incidence(part, lattice, _LATTICE_STEP, pixel, annotation.image.shape, inner)
+            local_incidence(part, lattice, STEP, pixel, annotation.image.shape, inner)
             if not np.isnan(inner).any():
                 break
     return out
 
 
-def _block(rows: slice, cols: slice, surface: Surface) -> NDArray[np.float32]:
+def _block(rows: slice, cols: slice, surface: Surface, reach: Reach) -> NDArray[np.float32]:
     grid = surface.grid
-    halo = slice(rows.start - 1, rows.stop + 1), slice(cols.start - 1, cols.stop + 1)
-    wide = heights(grid, *halo, surface.dem)
+    halo = reach.of(rows, cols) if surface.sighted else 1
+    window = _window(rows, halo), _window(cols, halo)
+    height = heights(grid, *window, surface.dem)
+    first = rows.start - window[0].start, cols.start - window[1].start
+    shape = rows.stop - rows.start, cols.stop - cols.start
+    wide = height[first[0] - 1 : first[0] + shape[0] + 1, first[1] - 1 : first[1] + shape[1] + 1]
     bands = surface_bands(surface)
-    out = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), "float32")
+    out = np.empty((len(bands), *shape), "float32")
     layers = iter(out)
     next(layers)[:] = wide[1:-1, 1:-1]
-    common = steeper(wide, *_metres(grid), surface.exclusion.max_slope) * np.uint8(Flag.SLOPE)
+    common = steeper(wide, *pixel_metres(grid), surface.exclusion.max_slope) * np.uint8(Flag.SLOPE)
     if surface.hand is not None:
         hand = next(layers)
-        hand[:] = _sample(grid, rows, cols, surface.hand, nearest=False)
+        hand[:] = sample(grid, rows, cols, surface.hand, nearest=False)
         common |= (hand > surface.exclusion.max_hand) * np.uint8(Flag.HAND)
     if surface.permanent_water is not None:
-        water = _sample(grid, rows, cols, surface.permanent_water, nearest=True)
+        water = sample(grid, rows, cols, surface.permanent_water, nearest=True)
         next(layers)[:] = np.where(np.isin(water, (0, 1)), water, np.float32(NO_DATA))
     if not surface.sighted:
         for mask in layers:
             mask[:] = common
         return out
-    for (_, slices), angle, mask in zip(surface.tracks, layers, layers, strict=True):
+    for _, slices in surface.tracks:
+        angle, mask = next(layers), next(layers)
         angle[:] = _incidence(grid, rows, cols, wide, slices)
-        mask[:] = common | (np.isnan(angle) * np.uint8(Flag.NEVER_IMAGED))
+        imaged = ~np.isnan(angle)
+        sight = look(grid, window, (rows, cols), height, slices, imaged)
+        mask[:] = (
+            common
+            | ~imaged * np.uint8(Flag.NEVER_IMAGED)
+            | sight.layover * np.uint8(Flag.LAYOVER)
+            | sight.shadow * np.uint8(Flag.SHADOW)
+        )
+        if surface.flattened:
+            next(layers)[:] = sight.ratio
     return out
 
 
-def _metres(grid: GeoBox) -> tuple[float, float]:
-    """Size in metres (y, x) of the pixel in the middle of the grid.
-
-    The middle of the grid, not of the block: the slope of a pixel must not depend on its block.
-    UTM varies by 1e-3 over a zone, which moves a slope limit of 10 degrees by 0.01 degree.
-    """
-    height, width = grid.shape
-    col = width / 2 + np.array([-1.0, 1.0, 0.0, 0.0])
-    row = height / 2 + np.array([0.0, 0.0, -1.0, 1.0])
-    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
-    place = to_ecef(lon, lat, 0.0)
-    return (
-        float(np.linalg.norm(place[3] - place[2]) / 2),
-        float(np.linalg.norm(place[1] - place[0]) / 2),
-    )
+def _window(part: slice, halo: int) -> slice:
+    """Part with its halo, from a multiple of `STEP` to one pixel past another one."""
+    return slice((part.start - halo) // STEP * STEP, -(-(part.stop + halo) // STEP) * STEP + 1)
 
 
-def surface_layers(surface: Surface, block: int) -> da.Array:
+def surface_layers(surface: Surface, reach: Reach) -> da.Array:
     """Lazy surface layers of a cube, one task per block.
+
+    Parameters
+    ----------
+    surface : Surface
+    reach : Reach
+        Layout and halo of the blocks, of `cube.steps.relief.reach_of`.
 
     Returns
     -------
     dask array, float32, shape (band, y, x)
-        Bands in the order of `surface_bands`: dem, [hand], [permanent_water], then incidence
-        angle and mask of every track.
+        Bands in the order of `surface_bands`.
     """
     return pull_blocks(
         _block,
         shape_of(surface.grid),
-        block,
+        reach.block,
         len(surface_bands(surface)),
         "surface",
         surface=surface,
+        reach=reach,
     )
 
 
@@ -308,4 +196,6 @@ def surface_bands(surface: Surface) -> list[tuple[str, int | None]]:
         if surface.sighted:
             bands.append(("incidence_angle", index))
         bands.append(("mask", index))
+        if surface.sighted and surface.flattened:
+            bands.append(("rtc_anf", index))
     return bands

@@ -46,8 +46,8 @@ def test_a_tile_of_five_kilometres_relief_is_exact_to_nanometres(polynomials):
     height = rng.uniform(LOW, HIGH, (SIZE, SIZE)).astype("float32")
     time, slant = np.empty((2, SIZE, SIZE))
     middle, half = (LOW + HIGH) / 2, (HIGH - LOW) / 2
-    proxy.evaluate3(polynomials[0], height, middle, half, time)
-    proxy.evaluate3(polynomials[1], height, middle, half, slant)
+    proxy.evaluate3(polynomials[0], *height.shape, 0, 0, height, middle, half, time)
+    proxy.evaluate3(polynomials[1], *height.shape, 0, 0, height, middle, half, slant)
     for row, col in rng.integers(0, SIZE, (150, 2)):
         u, v = (2 * col + 1) / SIZE - 1, (2 * row + 1) / SIZE - 1
         point = ecef(*place(u, v), float(height[row, col]))
@@ -60,7 +60,7 @@ def test_an_unknown_height_is_an_unknown_place(polynomials):
     height = np.zeros((4, 4), "float32")
     height[1, 2] = np.nan
     out = np.empty((4, 4))
-    proxy.evaluate3(polynomials[0], height, 0.0, 1.0, out)
+    proxy.evaluate3(polynomials[0], *height.shape, 0, 0, height, 0.0, 1.0, out)
     np.testing.assert_array_equal(np.isnan(out), np.isnan(height))
 
 

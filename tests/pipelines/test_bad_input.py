@@ -54,8 +54,7 @@ def test_unknown_aoi_lists_the_known(build, small_event, tmp_path):
         (["--reference", "spring"], "unknown reference 'spring'; choose recent"),
         (["--preset", "flod"], "unknown preset 'flod'; did you mean flood?"),
         (["--product", "slc"], "product 'slc' cannot be built yet; build --product grd"),
-        (["--backscatter", "gamma0_rtc"], "choose --backscatter gamma0, sigma0 or beta0"),
-        (["--backscatter", "db"], "unknown backscatter 'db'; choose gamma0, sigma0 or beta0"),
+        (["--backscatter", "db"], "'db'; choose gamma0_rtc, gamma0, sigma0 or beta0"),
         (["--model", "oracle"], "unknown model 'oracle'; choose bayes or none"),
         (["--crs", "EPSG:0"], "unknown CRS 'EPSG:0': give utm or EPSG:N"),
         (["--resolution", "0"], "is not positive"),
@@ -415,7 +414,7 @@ def test_a_raster_that_is_none_is_refused_before_anything_is_written(build, smal
 def test_a_cube_of_another_plan_is_kept(build, small_event, own_cube, tree):
     before = tree(own_cube)
     error = build(small_event, own_cube, "--backscatter", "sigma0").error
-    assert 'backscatter is "gamma0", asked for "sigma0"' in error
+    assert 'backscatter is "gamma0_rtc", asked for "sigma0"' in error
     assert "--overwrite" in error
     assert tree(own_cube) == before
 

@@ -25,7 +25,7 @@ from cube.grid import shape_of
 from cube.readers.annotation import read_annotation
 from cube.readers.dem import open_dem
 from cube.steps.backscatter import PassSource, backscatter
-from cube.steps.terrain import heights
+from cube.steps.heights import heights
 
 
 def source_of(made, grid: GeoBox, *numbers: int, kind: str = "sigma0") -> PassSource:

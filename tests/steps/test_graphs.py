@@ -26,6 +26,7 @@ from cube.steps.flood import (
     reference,
     summary,
 )
+from cube.steps.relief import level_reach
 from cube.steps.statistics import floored_counts, tile_histograms
 from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
 from cube.store.layers import StoredLayer
@@ -105,7 +106,8 @@ def case(small_event: Path, built: Path, scratch: Path) -> Case:
 
 def surface_graph(case: Case, change: bool) -> da.Array:
     exclusion = Exclusion(20.0 if change else 10.0, 15.0)
-    return surface_layers(replace(case.surface, exclusion=exclusion), BLOCK)
+    surface = replace(case.surface, exclusion=exclusion)
+    return surface_layers(surface, level_reach(case.shape, BLOCK, halo=64))
 
 
 def backscatter_graph(case: Case, change: bool) -> da.Array:

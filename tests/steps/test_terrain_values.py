@@ -11,7 +11,9 @@ from cube.grid import shape_of
 from cube.readers.dem import open_dem
 from cube.readers.raster import describe, read_window
 from cube.schema import Flag
-from cube.steps.terrain import Exclusion, Surface, heights, surface_bands, surface_layers
+from cube.steps.heights import heights
+from cube.steps.relief import reach_of, read_relief
+from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
 
 
 @pytest.fixture
@@ -19,12 +21,18 @@ def surface(made, grid):
     return Surface(
         grid, open_dem(str(made.dem), "ellipsoid"), describe(str(made.hand))[0],
         describe(str(made.water))[0], ((1, made.files()[:1]),), Exclusion(10.0, 20.0),
+        flattened=True,
     )  # fmt: skip
+
+
+def reach(surface, block):
+    relief = read_relief(surface.grid, surface.dem)
+    return reach_of(relief, surface.grid, block, (30.0, 46.0))
 
 
 @pytest.fixture
 def layers(surface):
-    found = surface_layers(surface, 2048).compute(scheduler="synchronous")
+    found = surface_layers(surface, reach(surface, 2048)).compute(scheduler="synchronous")
     return {name: band for (name, _), band in zip(surface_bands(surface), found, strict=True)}
 
 
@@ -53,8 +61,10 @@ def test_heights_are_those_of_scipy(made, grid, layers):
 
 @pytest.mark.parametrize("block", [512, 1024])
 def test_no_value_depends_on_the_block(surface, block):
-    whole = surface_layers(surface, 2048).compute(scheduler="synchronous")
-    found = surface_layers(surface, block).compute(scheduler="threads", num_workers=2)
+    whole = surface_layers(surface, reach(surface, 2048)).compute(scheduler="synchronous")
+    found = surface_layers(surface, reach(surface, block)).compute(
+        scheduler="threads", num_workers=2
+    )
     np.testing.assert_array_equal(found.view("u4"), whole.view("u4"))
 
 

@@ -1,0 +1,122 @@
+"""Rasters on the grid: heights of a DEM and values of other maps at pixel centres.
+
+Where the grid's pixels lie in a raster is a polynomial per stored tile, so that no value depends
+on the block that asks for it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from cube.chunks import whole_tiles
+from cube.grid import crs_of, pixel_to_map, to_lonlat
+from cube.kernels.proxy import NODES, evaluate2, fit2, nodes
+from cube.kernels.resample import bilinear, to_centres
+from cube.readers.dem import Dem
+from cube.readers.raster import Raster, read_window
+
+__all__ = ["heights", "node_lonlat", "node_map", "overlap", "sample"]
+
+
+def node_map(
+    grid: GeoBox, rows: slice, cols: slice
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Map coordinates of a tile's Chebyshev nodes, shape (8, 8) each.
+
+    Pixel centres run over -1..1 as (2 i + 1) / n - 1, so the nodes span the tile's outer edges.
+    """
+    half_y, half_x = (rows.stop - rows.start) / 2, (cols.stop - cols.start) / 2
+    col, row = np.meshgrid(
+        cols.start + half_x * (1 + nodes(NODES[1])), rows.start + half_y * (1 + nodes(NODES[0]))
+    )
+    return pixel_to_map(grid, col, row)
+
+
+def node_lonlat(
+    grid: GeoBox, rows: slice, cols: slice
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Longitude and latitude of a tile's Chebyshev nodes, shape (8, 8) each, degrees."""
+    lon, lat = to_lonlat(grid)(*node_map(grid, rows, cols))
+    return np.asarray(lon), np.asarray(lat)
+
+
+def _raster_pixels(
+    grid: GeoBox, raster: Raster, rows: slice, cols: slice
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixel coordinates (row, column) in `raster` of the grid's pixel centres.
+
+    One polynomial per tile of the grid; whole numbers are centres of the raster's pixels.
+    """
+    shape = rows.stop - rows.start, cols.stop - cols.start
+    row, col = np.empty(shape), np.empty(shape)
+    transformer = raster.transformer(crs_of(grid).to_wkt())
+    for tile_rows, tile_cols in whole_tiles(rows, cols):
+        x, y = transformer.transform(*node_map(grid, tile_rows, tile_cols))
+        at_row, at_col = raster.pixel_of_map(np.asarray(x), np.asarray(y))
+        part = overlap(rows, tile_rows), overlap(cols, tile_cols)
+        inner = (
+            slice(part[0].start - rows.start, part[0].stop - rows.start),
+            slice(part[1].start - cols.start, part[1].stop - cols.start),
+        )
+        size = tile_rows.stop - tile_rows.start, tile_cols.stop - tile_cols.start
+        begin = part[0].start - tile_rows.start, part[1].start - tile_cols.start
+        for nodes_at, out in ((at_row, row), (at_col, col)):
+            evaluate2(fit2(nodes_at), *size, *begin, out[inner])
+    return row, col
+
+
+def overlap(part: slice, tile: slice) -> slice:
+    """Rows (or columns) that a part and a tile share."""
+    return slice(max(part.start, tile.start), min(part.stop, tile.stop))
+
+
+def _bounds(values: NDArray[np.float64], margin: int) -> slice:
+    return slice(int(np.floor(values.min())) - margin, int(np.ceil(values.max())) + 1 + margin)
+
+
+def heights(grid: GeoBox, rows: slice, cols: slice, dem: Dem) -> NDArray[np.float32]:
+    """Heights above the ellipsoid at pixel centres, bilinear in the DEM.
+
+    Parameters
+    ----------
+    grid : GeoBox
+    rows, cols : slice
+        Part of the grid; it may reach beyond it.
+    dem : Dem
+
+    Returns
+    -------
+    float32, shape (rows, cols)
+        Metres; NaN outside the DEM (its outermost half pixels are inside) and in its voids.
+    """
+    row, col = _raster_pixels(grid, dem.raster, rows, cols)
+    to_centres(row, dem.raster.shape[0])
+    to_centres(col, dem.raster.shape[1])
+    out = np.full(row.shape, np.nan, "float32")
+    values, origin = dem.window(_bounds(row, 1), _bounds(col, 1))
+    bilinear(values, origin, row, col, out)
+    return out
+
+
+def sample(
+    grid: GeoBox, rows: slice, cols: slice, raster: Raster, nearest: bool
+) -> NDArray[np.float32]:
+    """Values of a raster at pixel centres, float32, NaN outside and where it has no data."""
+    row, col = _raster_pixels(grid, raster, rows, cols)
+    if nearest:
+        np.rint(row, row)
+        np.rint(col, col)
+    out = np.full(row.shape, np.nan, "float32")
+    height, width = raster.shape
+    part_y, part_x = _bounds(row, 1), _bounds(col, 1)
+    part_y = slice(max(part_y.start, 0), min(part_y.stop, height))
+    part_x = slice(max(part_x.start, 0), min(part_x.stop, width))
+    if part_y.start >= part_y.stop or part_x.start >= part_x.stop:
+        return out
+    values = read_window(raster, part_y, part_x).astype("float32")
+    if raster.nodata is not None:
+        values[values == np.float32(raster.nodata)] = np.nan
+    bilinear(values, (part_y.start, part_x.start), row, col, out)
+    return out
