@@ -39,21 +39,23 @@ def zero_doppler(
         A point lies outside what the orbit arc can see.
     """
     time = np.full(points.shape[:-1], orbit.centre_s)
-    worst = np.inf
+    settled = np.zeros(time.shape, "bool")
     for _ in range(_ROUNDS):
         position, velocity, acceleration = orbit.state(time)
         sight = points - position
         value = (sight * velocity).sum(-1)
         slope = (sight * acceleration).sum(-1) - (velocity * velocity).sum(-1)
-        step = value / slope
+        step = np.where(settled, 0.0, value / slope)
         time = time - step
-        worst = float(np.abs(step).max(initial=0.0))
-        if worst < _TOLERANCE_S:
+        # each point stops by itself: what it is must not depend on those it is solved with
+        settled |= np.abs(step) < _TOLERANCE_S
+        if settled.all():
             break
         # One arc beyond either end is far outside the image, yet still inside the polynomial's
         # neighbourhood; without the bound a far point would run away.
         time = np.clip(time, orbit.centre_s - 3 * orbit.half_s, orbit.centre_s + 3 * orbit.half_s)
     else:
+        worst = float(np.abs(step).max())
         raise ConvergenceError(
             f"zero-Doppler time did not settle after {_ROUNDS} rounds: worst step {worst:.1e} s >"
             f" {_TOLERANCE_S:.0e} s; point outside the orbit arc?"

@@ -9,15 +9,16 @@ is then beta nought times the cell's slant area over that sum.
 The radar plane of this module has its own cells, about one map pixel each, whatever the spacing of
 the image: T along the track and S across it, where S is the range as ground range over a sphere.
 On level ground pixels and cells are then equally dense at any incidence angle, so that their grids
-do not beat; a facet is spread bilinearly along T and by a quadratic spline along S, which keeps
-what is left of the beat below 0.02 dB. Coordinates are absolute and facets are added in the order
-of rows and columns: a cell that has all its facets is the same to the bit, whatever block it is
-computed in.
+do not beat; a facet is spread bilinearly along T and by a cubic B-spline along S, which keeps what
+is left of the beat below 0.03 dB (`facet_reach`). Coordinates are absolute and facets are added in
+the order of rows and columns: a cell that has all its facets is the same to the bit, whatever block
+it is computed in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -28,10 +29,12 @@ from cube.kernels.orbit import Orbit
 
 __all__ = [
     "Cells",
+    "Seen",
     "View",
     "accumulate",
+    "facet_reach",
     "gather",
-    "part_sizes",
+    "plane_bounds",
     "plane_coordinates",
     "sight_terms",
     "view_of",
@@ -39,7 +42,7 @@ __all__ = [
 
 LEAST_SHARE = 0.05
 """Cells with less than this share of level ground's area hold no signal to be corrected: shadow."""
-_MOST_PARTS = 64  # of a facet along one axis: a cliff of 60 cells
+_MOST_PARTS = 64  # of a facet along one axis: a cliff of 75 cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,24 +204,26 @@ class Cells:
     folded: NDArray[np.bool_]
 
 
-def part_sizes(across_x: float, across_y: float) -> tuple[float, float]:
-    """How far along S a part of a facet may reach, for the map's x and y axes.
+def facet_reach(view: View, points: NDArray[np.float64]) -> tuple[float, float]:
+    """How far a facet may reach in the plane, in cells, before it is taken in parts.
 
-    The spline along S wants two parts a pixel from the axes that run across the track; along the
-    other one neighbours differ in T, where one part a cell is exact.
+    What is left of the beat between facets and cells is the transform of the two splines, sinc^2
+    along T and sinc^4 along S, at the frequencies of the facets' lattice. One part is enough where
+    the map's axes lie within 20 degrees of the track's; in between they meet diagonally.
 
     Parameters
     ----------
-    across_x, across_y : float
-        Change of S over one pixel of level ground.
+    view : View
+    points : float64, shape (2, 3)
+        A point of the map and its neighbour along the rows or columns, Earth-fixed metres.
 
-    Examples
-    --------
-    >>> part_sizes(1.0, -0.2)
-    (0.52, 1.5)
+    Returns
+    -------
+    (T, S) : float
     """
-    size_x, size_y = (0.52 * abs(step) if abs(step) > 0.3 else 1.5 for step in (across_x, across_y))
-    return size_x, size_y
+    along, across = plane_coordinates(view, points)
+    turn = np.arctan2(abs(along[1] - along[0]), abs(across[1] - across[0]))
+    return (0.6, 0.6) if 20.0 < np.degrees(turn) < 70.0 else (1.05, 1.2)
 
 
 def accumulate(
@@ -227,7 +232,7 @@ def accumulate(
     lit: NDArray[np.bool_],
     lattice: NDArray[np.float64],
     step: int,
-    sizes: tuple[float, float],
+    reach: tuple[float, float],
 ) -> Cells:
     """Add up the facets between the pixel centres of a block.
 
@@ -243,8 +248,8 @@ def accumulate(
         Of `sight_terms` at every `step` pixels from the first pixel centre, to the last one or
         beyond it.
     step : int
-    sizes : (x, y)
-        Of `part_sizes`.
+    reach : (T, S)
+        Of `facet_reach`.
 
     Returns
     -------
@@ -252,15 +257,27 @@ def accumulate(
         Facets with a missing corner add nothing: cells next to them hold too little.
     """
     along, across = plane
-    known = across[np.isfinite(across)]
-    if known.size == 0:
+    t0, t1, s0, s1 = plane_bounds(along, across)
+    if not t0 <= t1:
         return Cells((0, 0), np.zeros((2, 2), "float32"), np.zeros((2, 2), "bool"))
-    first = int(np.floor(np.nanmin(along))) - 2, int(np.floor(known.min())) - 2
-    last = int(np.ceil(np.nanmax(along))) + 2, int(np.ceil(known.max())) + 2
+    first, last = (int(t0) - 2, int(s0) - 2), (int(t1) + 3, int(s1) + 3)
     shape = last[0] - first[0] + 1, last[1] - first[1] + 1
     area, folded = np.zeros(shape, "float32"), np.zeros(shape, "bool")
-    _accumulate(along, across, height, lit, lattice, step, *sizes, *first, area, folded)
+    _accumulate(along, across, height, lit, lattice, step, *reach, *first, area, folded)
     return Cells(first, area, folded)
+
+
+@njit(nogil=True, cache=True)
+def plane_bounds(along, across):  # type: ignore[no-untyped-def]
+    """Lowest and highest T, then S, as whole numbers below; infinite where none is known."""
+    t0, t1, s0, s1 = np.inf, -np.inf, np.inf, -np.inf
+    for i in range(along.shape[0]):
+        for j in range(along.shape[1]):
+            t, s = along[i, j], across[i, j]
+            # NaN compares as false, and leaves a bound as it is
+            t0, t1 = (t if t < t0 else t0), (t if t > t1 else t1)
+            s0, s1 = (s if s < s0 else s0), (s if s > s1 else s1)
+    return np.floor(t0), np.floor(t1), np.floor(s0), np.floor(s1)
 
 
 @njit(nogil=True, cache=True)
@@ -274,45 +291,51 @@ def _interpolate_row(lattice, at, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _count(reach_s, size, reach_t):  # type: ignore[no-untyped-def]
+def _count(reach_t, far_t, reach_s, far_s):  # type: ignore[no-untyped-def]
     """Parts of a facet along one axis, from how far it reaches in the plane."""
-    if reach_s <= size and reach_t <= 1.05:
+    if reach_s <= far_s and reach_t <= far_t:
         return 1
-    return min(int(np.ceil(max(reach_s / size, reach_t / 1.05))), _MOST_PARTS)
+    return min(int(np.ceil(max(reach_s / far_s, reach_t / far_t))), _MOST_PARTS)
 
 
 @njit(nogil=True, cache=True)
 def _spread(cells, wide, at, t, s, value):  # type: ignore[no-untyped-def]
-    """Add a value at cell `at` plus fractions: bilinear along T, quadratic B-spline along S."""
+    """Add a value at cell `at` plus fractions: bilinear along T, cubic B-spline along S."""
     t0 = np.floor(t)
-    s0 = np.floor(s + 0.5)
-    share = np.float32(t - t0) * value
-    rest = value - share
+    s0 = np.floor(s)
+    below = np.float32(t - t0) * value
+    above = value - below
     d = np.float32(s - s0)
+    sixth = np.float32(1 / 6)
+    d2 = d * d
+    d3 = d2 * d * sixth
+    w3 = d3
+    w2 = sixth + np.float32(0.5) * (d + d2) - np.float32(3) * d3
+    w1 = np.float32(4 / 6) - d2 + np.float32(3) * d3
+    w0 = np.float32(1) - w1 - w2 - w3
+    one, two = np.uint64(1), np.uint64(2)
     here = np.uint64(at + np.int64(t0) * wide + np.int64(s0))  # unsigned: no negative indices
-    one = np.uint64(1)
-    below = here + np.uint64(wide)
-    w0 = np.float32(0.5) * (np.float32(0.5) - d) * (np.float32(0.5) - d)
-    w1 = np.float32(0.75) - d * d
-    w2 = w0 + d
-    cells[here - one] += w0 * rest
-    cells[here] += w1 * rest
-    cells[here + one] += w2 * rest
-    cells[below - one] += w0 * share
-    cells[below] += w1 * share
-    cells[below + one] += w2 * share
+    cells[here - one] += w0 * above
+    cells[here] += w1 * above
+    cells[here + one] += w2 * above
+    cells[here + two] += w3 * above
+    here += np.uint64(wide)
+    cells[here - one] += w0 * below
+    cells[here] += w1 * below
+    cells[here + one] += w2 * below
+    cells[here + two] += w3 * below
 
 
 @njit(nogil=True, cache=True)
-def _fold(folded, t0, t1, s0, s1):  # type: ignore[no-untyped-def]
-    for i in range(int(np.rint(t0)), int(np.rint(t1)) + 1):
-        for j in range(int(np.rint(s0)), int(np.rint(s1)) + 1):
+def _fold(folded, first_t, first_s, t0, t1, s0, s1):  # type: ignore[no-untyped-def]
+    for i in range(int(np.rint(t0)) - first_t, int(np.rint(t1)) - first_t + 1):
+        for j in range(int(np.rint(s0)) - first_s, int(np.rint(s1)) - first_s + 1):
             folded[i, j] = True
 
 
 @njit(nogil=True, cache=True)
 def _accumulate(  # type: ignore[no-untyped-def]
-    along, across, height, lit, lattice, step, size_x, size_y, first_t, first_s, area, folded
+    along, across, height, lit, lattice, step, far_t, far_s, first_t, first_s, area, folded
 ):
     rows, cols = height.shape
     count = lattice.shape[1]
@@ -333,14 +356,14 @@ def _accumulate(  # type: ignore[no-untyped-def]
             da = (terms[c + 1, 0] - a0) / step
             db = (terms[c + 1, 1] - b0) / step
             dc = (terms[c + 1, 2] - c0) / step
-            t01, t11 = along[i, base] - first_t, along[i + 1, base] - first_t
-            s01, s11 = across[i, base] - first_s, across[i + 1, base] - first_s
+            t01, t11 = along[i, base], along[i + 1, base]
+            s01, s11 = across[i, base], across[i + 1, base]
             h01, h11 = height[i, base], height[i + 1, base]
             lit1 = np.int64(lit[i, base]) + np.int64(lit[i + 1, base])
             for j in range(base, last):
                 t00, t10, s00, s10, h00, h10, lit0 = t01, t11, s01, s11, h01, h11, lit1
-                t01, t11 = along[i, j + 1] - first_t, along[i + 1, j + 1] - first_t
-                s01, s11 = across[i, j + 1] - first_s, across[i + 1, j + 1] - first_s
+                t01, t11 = along[i, j + 1], along[i + 1, j + 1]
+                s01, s11 = across[i, j + 1], across[i + 1, j + 1]
                 h01, h11 = height[i, j + 1], height[i + 1, j + 1]
                 lit1 = np.int64(lit[i, j + 1]) + np.int64(lit[i + 1, j + 1])
                 total = s00 + s01 + s10 + s11
@@ -349,11 +372,15 @@ def _accumulate(  # type: ignore[no-untyped-def]
                 f = j - base + 0.5
                 fa, fb, fc = a0 + da * f, b0 + db * f, c0 + dc * f
                 dx0, dx1, dy0, dy1 = s01 - s00, s11 - s10, s10 - s00, s11 - s01
-                nx = _count(max(abs(dx0), abs(dx1)), size_x, max(abs(t01 - t00), abs(t11 - t10)))
-                ny = _count(max(abs(dy0), abs(dy1)), size_y, max(abs(t10 - t00), abs(t11 - t01)))
+                nx = _count(
+                    max(abs(t01 - t00), abs(t11 - t10)), far_t, max(abs(dx0), abs(dx1)), far_s
+                )
+                ny = _count(
+                    max(abs(t10 - t00), abs(t11 - t01)), far_t, max(abs(dy0), abs(dy1)), far_s
+                )
                 # places relative to the cell of the first corner: rounded alike in any block
                 t_cell, s_cell = np.floor(t00), np.floor(s00)
-                at = np.int64(t_cell) * wide + np.int64(s_cell)
+                at = (np.int64(t_cell) - first_t) * wide + np.int64(s_cell) - first_s
                 t_rest, s_rest = t00 - t_cell, s00 - s_cell
                 share = inverse[nx] * inverse[ny]
                 seen = False
@@ -374,76 +401,101 @@ def _accumulate(  # type: ignore[no-untyped-def]
                 turn = (t01 - t00 + t11 - t10) * (dy0 + dy1) - (t10 - t00 + t11 - t01) * (dx0 + dx1)
                 if seen and turn * orientation < 0:
                     _fold(
-                        folded,
+                        folded, first_t, first_s,
                         min(t00, t01, t10, t11), max(t00, t01, t10, t11),
                         min(s00, s01, s10, s11), max(s00, s01, s10, s11),
                     )  # fmt: skip
 
 
+class Seen(NamedTuple):
+    """What is seen of pixels; filled by `gather`.
+
+    Attributes
+    ----------
+    ratio : float32, shape (y, x)
+        ``A_gamma / A_beta``: divide beta nought by it. On level ground it is the cotangent of the
+        incidence angle. NaN in shadow and where nothing is known.
+    layover, shadow : bool, shape (y, x)
+    wanted : bool, shape (y, x)
+        Pixels that are still to be filled.
+    """
+
+    ratio: NDArray[np.float32]
+    layover: NDArray[np.bool_]
+    shadow: NDArray[np.bool_]
+    wanted: NDArray[np.bool_]
+
+    @classmethod
+    def nothing(cls, wanted: NDArray[np.bool_]) -> Seen:
+        """Everything that is wanted, and nothing seen yet."""
+        shape = wanted.shape
+        dark, folded = np.zeros(shape, "bool"), np.zeros(shape, "bool")
+        return cls(np.full(shape, np.nan, "float32"), folded, dark, wanted)
+
+
 def gather(
     cells: Cells,
     plane: tuple[NDArray[np.float64], NDArray[np.float64]],
+    lit: NDArray[np.bool_],
     lattice: NDArray[np.float64],
     step: int,
     offset: tuple[int, int],
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Ratio of areas that corrects each pixel, and whether it lies in layover.
+    limits: tuple[float, float],
+    seen: Seen,
+) -> None:
+    """Look up what is seen of the pixels that are wanted, and cross them off.
+
+    A pixel that is lit, but whose cell holds less than `LEAST_SHARE` of the area of level ground,
+    counts as shadow: dividing by so little would only blow up noise.
 
     Parameters
     ----------
     cells : Cells
-    plane : (T, S) : float64, shape (y, x)
-        Of the pixels wanted.
+    plane : (T, S) : float64, shape (rows, cols)
+        Of a block with its halo.
+    lit : bool, shape (rows, cols)
     lattice, step
         As for `accumulate`.
     offset : (row, col)
-        Of the first pixel wanted after the lattice's first point.
-
-    Returns
-    -------
-    ratio : float32, shape (y, x)
-        ``A_gamma / A_beta``: divide beta nought by it. On level ground it is the cotangent of the
-        incidence angle. NaN where the height is missing, and where less than `LEAST_SHARE` of the
-        level value is seen, so that noise is not blown up in shadow.
-    layover : bool, shape (y, x)
+        Of the first pixel of `seen` in the plane.
+    limits : (first, last)
+        T that the orbit reaches; pixels beyond are left for another.
+    seen : Seen
+        Filled in place.
     """
-    along, across = plane
-    ratio = np.empty(along.shape, "float32")
-    layover = np.empty(along.shape, "bool")
     _gather(
-        cells.area, cells.folded, *cells.origin, along, across, lattice, step, *offset,
-        ratio, layover,
-    )  # fmt: skip
-    return ratio, layover
+        cells.area, cells.folded, *cells.origin, *plane, lit, lattice, step, *offset, *limits, *seen
+    )
 
 
 @njit(nogil=True, cache=True)
 def _gather(  # type: ignore[no-untyped-def]
-    area, folded, first_t, first_s, along, across, lattice, step, row0, col0, ratio, layover
-):
+    area, folded, first_t, first_s, along, across, lit, lattice, step, row0, col0, low, high,
+    ratio, layover, shadow, wanted,
+):  # fmt: skip
     rows, cols = ratio.shape
     level = np.empty((lattice.shape[1], 1))
-    high, wide = area.shape
+    one = np.float32(1)
     for i in range(rows):
         _interpolate_row(lattice, (row0 + i) / step, level)
         for j in range(cols):
-            ratio[i, j] = np.float32(np.nan)
-            layover[i, j] = False
-            t, s = along[i, j], across[i, j]
-            if not (t == t and s == s):
+            t, s = along[row0 + i, col0 + j], across[row0 + i, col0 + j]
+            if not (wanted[i, j] and low <= t <= high):
+                continue
+            wanted[i, j] = False
+            if not lit[row0 + i, col0 + j]:
+                shadow[i, j] = True
                 continue
             t0, s0 = np.floor(t), np.floor(s)
             k, m = int(t0) - first_t, int(s0) - first_s
-            if k < 0 or m < 0 or k + 1 >= high or m + 1 >= wide:
-                continue
             ft, fs = np.float32(t - t0), np.float32(s - s0)
-            one = np.float32(1)
             top = area[k, m] * (one - fs) + area[k, m + 1] * fs
             bottom = area[k + 1, m] * (one - fs) + area[k + 1, m + 1] * fs
             value = top * (one - ft) + bottom * ft
             c = min((col0 + j) // step, level.shape[0] - 2)
             f = (col0 + j) / step - c
-            flat = level[c, 0] * (1 - f) + level[c + 1, 0] * f
-            layover[i, j] = folded[int(np.rint(t)) - first_t, int(np.rint(s)) - first_s]
-            if value >= LEAST_SHARE * flat:
+            if value >= LEAST_SHARE * (level[c, 0] * (1 - f) + level[c + 1, 0] * f):
                 ratio[i, j] = value
+                layover[i, j] = folded[int(np.rint(t)) - first_t, int(np.rint(s)) - first_s]
+            else:
+                shadow[i, j] = True

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cube.kernels.flatten import View
+from cube.kernels.flatten import View, plane_bounds
 
 __all__ = ["in_shadow", "may_hide"]
 
@@ -52,10 +52,11 @@ def in_shadow(
     """
     along, across = plane
     out = np.zeros(height.shape, "bool")
-    if not np.isfinite(across).any():
+    t0, t1, _, _ = plane_bounds(along, across)
+    if not t0 <= t1:
         return out
-    first = int(np.floor(_RAYS * np.nanmin(along))), int(np.floor(lattice[..., 3].min())) - 1
-    last = int(np.floor(_RAYS * np.nanmax(along))), int(np.ceil(lattice[..., 3].max())) + 1
+    first = _RAYS * int(t0), int(np.floor(lattice[..., 3].min())) - 1
+    last = _RAYS * (int(t1) + 1), int(np.ceil(lattice[..., 3].max())) + 1
     highest = np.full((last[0] - first[0] + 1, last[1] - first[1] + 1), -2.0, "float32")
     angle = np.empty(height.shape, "float32")
     shape = view.satellite_m, view.earth_m, view.pixel_m

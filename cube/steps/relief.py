@@ -125,7 +125,7 @@ class Reach:
 
     def of(self, rows: slice, cols: slice) -> int:
         """Halo of the block that begins at these rows and columns."""
-        return self.halos[rows.start // self.block][cols.start // self.block]
+        return int(self.halos[rows.start // self.block][cols.start // self.block])
 
 
 def level_reach(shape: tuple[int, int], block: int, halo: int = 1) -> Reach:
@@ -185,4 +185,4 @@ def _halo(
         needed = max(highest - low, high - lowest) * steep + _REST
         if needed > (ring - 1) * _BIN:
             found = ring * _BIN if needed > ring * _BIN else int(needed)
-    return min(MOST_HALO, -(-found // 32) * 32)
+    return min(MOST_HALO, -(-int(found) // 32) * 32)

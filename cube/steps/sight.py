@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,11 @@ from cube.grid import pixel_metres, pixel_to_map, shape_of, to_lonlat
 from cube.kernels.doppler import ConvergenceError
 from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.flatten import (
+    Seen,
     View,
     accumulate,
+    facet_reach,
     gather,
-    part_sizes,
     plane_coordinates,
     sight_terms,
     view_of,
@@ -30,7 +30,7 @@ from cube.readers.annotation import Annotation
 from cube.readers.scene import Files, open_annotation
 from cube.steps.heights import node_lonlat, overlap
 
-__all__ = ["STEP", "Sight", "incidence_limits", "look", "map_axes"]
+__all__ = ["STEP", "incidence_limits", "look", "map_axes"]
 
 STEP = 32
 """Pixels between lattice points; the line of sight turns by 0.001 degree over 320 m. A power of
@@ -42,22 +42,6 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
-class Sight(NamedTuple):
-    """What a track sees of a block.
-
-    Attributes
-    ----------
-    ratio : float32, shape (y, x)
-        Illuminated over slant area; see `cube.kernels.flatten.gather`. NaN also in shadow and
-        within two pixels of a missing height.
-    layover, shadow : bool, shape (y, x)
-    """
-
-    ratio: Float32
-    layover: NDArray[np.bool_]
-    shadow: NDArray[np.bool_]
-
-
 def look(
     grid: GeoBox,
     window: tuple[slice, slice],
@@ -65,7 +49,7 @@ def look(
     height: Float32,
     slices: tuple[Files, ...],
     imaged: NDArray[np.bool_],
-) -> Sight:
+) -> Seen:
     """What a track sees of a block of the grid.
 
     Tracks repeat within a tube of 100 m, which turns the line of sight by 0.01 degree: one
@@ -84,46 +68,39 @@ def look(
         Of the track, in order of time.
     imaged : bool, shape of the block
         Pixels outside every image are left unseen.
+
+    Returns
+    -------
+    Seen
+        Its ratio is NaN also within two pixels of a missing height, whose area is not known.
     """
-    shape = imaged.shape
-    found = Sight(
-        np.full(shape, np.nan, "float32"), np.zeros(shape, "bool"), np.zeros(shape, "bool")
-    )
     part = _inside(window, inner)
-    wanted = imaged & np.isfinite(height[part])
-    if not wanted.any():
-        return found
+    missing = np.isnan(height)
+    seen = Seen.nothing(imaged & ~missing[part])
+    if not seen.wanted.any():
+        return seen
+    size_y, size_x = pixel_metres(grid)
     points, place = _lattice(grid, window, height)
     for annotation, view in _views(grid, slices):
         plane = _plane(grid, window, view, height)
-        reached = np.abs(
-            plane[0][part] * (view.pixel_m / view.speed_m_s) - annotation.orbit.centre_s
-        )
-        mine = wanted & (reached <= annotation.orbit.half_s)
-        if not mine.any():
-            continue
         terms = sight_terms(view, points, *place)
-        size_y, size_x = pixel_metres(grid)
-        steep = may_hide(height, size_y, size_x, incidence_limits(annotation)[1])
-        dark = (
-            in_shadow(view, plane, height, terms, STEP) if steep else np.zeros(height.shape, "bool")
-        )
-        cells = accumulate(plane, height, ~dark, terms, STEP, _sizes(grid, view))
+        if may_hide(height, size_y, size_x, incidence_limits(annotation)[1]):
+            lit = ~in_shadow(view, plane, height, terms, STEP)
+        else:
+            lit = np.ones(height.shape, "bool")
+        cells = accumulate(plane, height, lit, terms, STEP, _reach(grid, view))
+        orbit, pace = annotation.orbit, view.speed_m_s / view.pixel_m
+        limits = pace * (orbit.centre_s - orbit.half_s), pace * (orbit.centre_s + orbit.half_s)
         offset = part[0].start, part[1].start
-        ratio, layover = gather(cells, (plane[0][part], plane[1][part]), terms, STEP, offset)
-        found.shadow[mine] = (dark[part] | np.isnan(ratio))[mine]
-        found.layover[mine] = layover[mine] & ~found.shadow[mine]
-        found.ratio[mine] = np.where(dark[part], np.float32(np.nan), ratio)[mine]
-        wanted &= ~mine
-        if not wanted.any():
+        gather(cells, plane, lit, terms, STEP, offset, limits, seen)
+        if not seen.wanted.any():
             break
-    missing = np.isnan(height)
     if missing.any():
         square = np.ones((2 * _BESIDE_VOID + 1,) * 2, "bool")
         beside = binary_dilation(missing, square)[part]
-        found.ratio[beside] = np.nan
-        found.shadow[beside] = False
-    return found
+        seen.ratio[beside] = np.nan
+        seen.shadow[beside] = False
+    return seen
 
 
 def incidence_limits(annotation: Annotation) -> tuple[float, float]:
@@ -150,14 +127,12 @@ def _views(grid: GeoBox, slices: tuple[Files, ...]) -> Iterator[tuple[Annotation
             continue
 
 
-def _sizes(grid: GeoBox, view: View) -> tuple[float, float]:
-    """Sizes of facet parts, from the middle of the grid: the same for every block."""
+def _reach(grid: GeoBox, view: View) -> tuple[float, float]:
+    """Reach of facets, from the middle of the grid: the same for every block."""
     height, width = shape_of(grid)
-    col = width / 2 + np.array([0.0, 1.0, 0.0])
-    row = height / 2 + np.array([0.0, 0.0, 1.0])
+    col, row = width / 2 + np.array([0.0, 1.0]), np.full(2, height / 2)
     lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
-    _, across = plane_coordinates(view, to_ecef(lon, lat, 0.0))
-    return part_sizes(float(across[1] - across[0]), float(across[2] - across[0]))
+    return facet_reach(view, to_ecef(lon, lat, 0.0))
 
 
 def _inside(window: tuple[slice, slice], inner: tuple[slice, slice]) -> tuple[slice, slice]:
@@ -194,8 +169,11 @@ def _plane(
         except ConvergenceError:
             along[here], across[here] = np.nan, np.nan
             continue
-        for values, out in zip(found, (along, across), strict=True):
-            evaluate3(fit3(values), *size, *begin, height[here], middle, half, out[here])
+        surface = np.ascontiguousarray(height[here])  # as is the result: it runs on vectors
+        values = np.empty(surface.shape)
+        for at_nodes, out in zip(found, (along, across), strict=True):
+            evaluate3(fit3(at_nodes), *size, *begin, surface, middle, half, values)
+            out[here] = values
     return along, across
 
 

@@ -95,8 +95,9 @@ def _incidence(
     for tile_rows, tile_cols in tiles(rows, cols, shape_of(grid)):
         y, x = tile_rows.start - rows.start, tile_cols.start - cols.start
         size = tile_rows.stop - tile_rows.start, tile_cols.stop - tile_cols.start
-        part = surface[y : y + size[0] + 2, x : x + size[1] + 2]
+        part = np.ascontiguousarray(surface[y : y + size[0] + 2, x : x + size[1] + 2])
         inner = out[y : y + size[0], x : x + size[1]]
+        angle = np.full(size, np.nan, "float32")  # contiguous, as is the height: it runs on vectors
         points, axis_x, axis_y, up, scale = _lattice(grid, tile_rows, tile_cols, part[1:-1, 1:-1])
         for files in slices:
             annotation = open_annotation(files)
@@ -109,9 +110,10 @@ def _incidence(
             if _beyond(sight[..., 3:], annotation.image.shape):
                 continue
             lattice = np.concatenate([sight, scale], axis=-1)
-            local_incidence(part, lattice, STEP, pixel, annotation.image.shape, inner)
-            if not np.isnan(inner).any():
+            local_incidence(part, lattice, STEP, pixel, annotation.image.shape, angle)
+            if not np.isnan(angle).any():
                 break
+        inner[:] = angle
     return out
 
 

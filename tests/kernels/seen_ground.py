@@ -52,17 +52,16 @@ class Ground:
     def seen(self, lit=None):
         """Ratio and layover by the kernels."""
         lit = np.ones(self.size, "bool") if lit is None else lit
-        across = self.plane[1]
-        flat = self.level()
-        sizes = flatten.part_sizes(flat[0, 1] - flat[0, 0], flat[1, 0] - flat[0, 0])
-        cells = flatten.accumulate(self.plane, self.height, lit, self.lattice, STEP, sizes)
-        assert across.shape == self.size
-        return cells, *flatten.gather(cells, self.plane, self.lattice, STEP, (0, 0))
+        cells = flatten.accumulate(self.plane, self.height, lit, self.lattice, STEP, self.reach())
+        found = flatten.Seen.nothing(np.isfinite(self.height))
+        limits = -np.inf, np.inf
+        flatten.gather(cells, self.plane, lit, self.lattice, STEP, (0, 0), limits, found)
+        assert not found.wanted.any()
+        return cells, found.ratio, found.layover
 
-    def level(self):
-        """S of the first pixels at height 0."""
-        points = place(self, np.arange(2.0)[:, None], np.arange(2.0)[None], 0.0)
-        return flatten.plane_coordinates(self.view, points)[1]
+    def reach(self):
+        """Cells that a facet may reach."""
+        return flatten.facet_reach(self.view, place(self, np.zeros(2), np.arange(2.0), 0.0))
 
 
 def place(ground, row, col, height):
@@ -78,7 +77,7 @@ def place(ground, row, col, height):
 
 
 def ground(height, size=(257, 257), pixel=10.0, turn=0.0):
-    """Ground of ``height(x, y)`` metres, x along columns and y along rows, metres from its middle."""
+    """Ground of ``height(x, y)``: metres from its middle along columns and along rows."""
     made = Ground(size, pixel, turn, *[None] * 6)
     row, col = np.mgrid[: size[0], : size[1]].astype(float)
     z = np.asarray(height((col - size[1] / 2) * pixel, (row - size[0] / 2) * pixel)) + 0 * row
