@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import dask.array as da
@@ -17,13 +18,32 @@ from cube.kernels.speckle import FILTERS, Filter
 from cube.readers.measurement import Near
 from cube.readers.window import Window, WindowReader
 
-__all__ = ["Filtered", "scene_z98", "speckle_filter"]
+__all__ = ["Filtered", "Speckle", "scene_z98", "speckle_filter"]
 
 ENOUGH = 2**21
 """Samples that one percentile is taken from, at most: 8 MB, and 0.01 % of probability."""
 
 PART = (512, 4096)
 """Lines and samples read at a time for a percentile: 13 MB of numbers and power; whole tiles."""
+
+
+@dataclass(frozen=True)
+class Speckle:
+    """What filters the images of a pass.
+
+    Attributes
+    ----------
+    name : str
+        A filter of single images.
+    options : tuple of (str, float)
+        Its options that differ from their defaults.
+    levels : tuple of tuples of float
+        Of every slice and polarisation what ``lee-sigma`` takes for bright; empty for the others.
+    """
+
+    name: str
+    options: tuple[tuple[str, float], ...] = ()
+    levels: tuple[tuple[float, ...], ...] = ()
 
 
 def _choose(name: str, given: Mapping[str, float]) -> tuple[Filter, dict[str, float], int]:
