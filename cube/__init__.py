@@ -15,11 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cube.errors import CubeError
+    from cube.steps.speckle import speckle_filter
     from cube.store.opening import open_cube
     from pipelines.api import build, info, plan, quicklook, verify
     from pipelines.request import Request
 
-__all__ = ["CubeError", "Request", "build", "info", "open_cube", "plan", "quicklook", "verify"]
+__all__ = [
+    "CubeError",
+    "Request",
+    "build",
+    "info",
+    "open_cube",
+    "plan",
+    "quicklook",
+    "speckle_filter",
+    "verify",
+]
 
 _HOMES = {
     "CubeError": "cube.errors",
@@ -29,6 +40,7 @@ _HOMES = {
     "open_cube": "cube.store.opening",
     "plan": "pipelines.api",
     "quicklook": "pipelines.api",
+    "speckle_filter": "cube.steps.speckle",
     "verify": "pipelines.api",
 }
 

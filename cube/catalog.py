@@ -79,6 +79,8 @@ class Preset(_Frozen):
     title: str
     product: Literal["grd", "rtc", "slc"]
     backscatter: Literal["gamma0_rtc", "gamma0", "sigma0", "beta0"]
+    speckle: str = Field(default="none", description="filter of the radar image, before sampling")
+    sea: Literal["none", "dem"] = Field(default="none", description="what tells sea, to be masked")
     crs: str
     resolution: tuple[float, float]
     model: str

@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 events_app = typer.Typer(help="The events in the catalog.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
+benchmark_app = typer.Typer(help="How exact and how fast it is.", no_args_is_help=True)
+app.add_typer(benchmark_app, name="benchmark")
 
 
 @app.callback()
@@ -82,7 +84,24 @@ PresetName = Annotated[
     str | None, typer.Option("--preset", help="Recipe of presets.toml; the product's by default.")
 ]
 Engine = Annotated[str, typer.Option(help="What reads rtc products: stackstac or odc-stac.")]
-Backscatter = Annotated[str | None, typer.Option(help="gamma0, sigma0 or beta0; rtc has its own.")]
+Backscatter = Annotated[
+    str | None,
+    typer.Option(help="gamma0_rtc (terrain-flattened), gamma0, sigma0 or beta0; rtc has its own."),
+]
+SpeckleName = Annotated[
+    str | None,
+    typer.Option(
+        "--speckle",
+        help="none, boxcar, lee, refined-lee or lee-sigma, on the radar image.",
+    ),
+]
+Sea = Annotated[
+    str | None,
+    typer.Option(help="Sea to mask: none, dem (void or level 0), or a raster where it is 1."),
+]
+NoiseEquivalent = Annotated[
+    bool, typer.Option("--noise-equivalent", help="Keep the noise-equivalent sigma nought too.")
+]
 Resolution = Annotated[str | None, typer.Option(help="Metres, or Y,X in units of the CRS.")]
 Crs = Annotated[str | None, typer.Option(help="utm or EPSG:N.")]
 DemFile = Annotated[
@@ -92,6 +111,15 @@ Geoid = Annotated[
     str | None, typer.Option(help="Raster of geoid undulations for the DEM; EGM96 is shipped.")
 ]
 DemDatum = Annotated[str | None, typer.Option(help="egm2008, egm96 or ellipsoid.")]
+OrbitPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--orbit", help="Orbit file (.EOF), or folder of them; the annotations' by default."
+    ),
+]
+PathDelay = Annotated[
+    str, typer.Option(help="none, or standard: ranges through a standard troposphere.")
+]
 Permanent = Annotated[
     str | None, typer.Option("--permanent-water", help="Raster of 0/1/255, endpoint id, or none.")
 ]
@@ -155,11 +183,16 @@ def build(
     preset: PresetName = None,
     engine: Engine = "stackstac",
     backscatter: Backscatter = None,
+    speckle: SpeckleName = None,
+    sea: Sea = None,
+    noise_equivalent: NoiseEquivalent = False,
     resolution: Resolution = None,
     crs: Crs = None,
     dem: DemFile = None,
     dem_datum: DemDatum = None,
     geoid: Geoid = None,
+    orbit: OrbitPlace = None,
+    path_delay: PathDelay = "none",
     permanent_water: Permanent = None,
     hand: Hand = None,
     reference: Reference = "recent",
@@ -343,6 +376,29 @@ def events_import(
         _print_json(found.as_json())
     else:
         for line in import_lines(found):
+            typer.echo(line)
+
+
+@benchmark_app.command("sar")
+def benchmark_sar(
+    products: Annotated[
+        list[Path], typer.Argument(metavar="SAFE...", help="SAFE folders or zips, GRD or SLC.")
+    ],
+    orbit: OrbitPlace = None,
+    speed: Annotated[bool, typer.Option("--speed", help="Time the kernels too.")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Time xarray-sentinel and sarsen too; minutes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare our geometry with the products' own geolocation grids."""
+    from pipelines.benchmark_sar import benchmark, benchmark_lines
+
+    found = benchmark(products, None if orbit is None else Path(orbit), speed=speed, peers=peers)
+    if as_json:
+        _print_json(found)
+    else:
+        for line in benchmark_lines(found):
             typer.echo(line)
 
 

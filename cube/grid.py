@@ -14,14 +14,12 @@ from pyproj import Transformer as ProjTransformer
 from pyproj.exceptions import CRSError
 
 from cube.errors import PlanError
-from cube.kernels.ellipsoid import to_ecef
 
 __all__ = [
     "cell_area",
     "check_bbox",
     "crs_of",
     "lonlat_bounds",
-    "pixel_metres",
     "pixel_to_map",
     "shape_of",
     "target_grid",
@@ -184,23 +182,6 @@ def pixel_to_map(
     affine = grid.affine
     x = affine.a * col + affine.b * row + affine.c
     return x, affine.d * col + affine.e * row + affine.f
-
-
-def pixel_metres(grid: GeoBox) -> tuple[float, float]:
-    """Size in metres (y, x) of the pixel in the middle of the grid, on the ellipsoid.
-
-    What is scaled by it is the same for every block: UTM varies by 1e-3 over a zone, which moves a
-    slope limit of 10 degrees by 0.01 degree.
-    """
-    height, width = grid.shape
-    col = width / 2 + np.array([-1.0, 1.0, 0.0, 0.0])
-    row = height / 2 + np.array([0.0, 0.0, -1.0, 1.0])
-    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
-    place = to_ecef(lon, lat, 0.0)
-    return (
-        float(np.linalg.norm(place[3] - place[2]) / 2),
-        float(np.linalg.norm(place[1] - place[0]) / 2),
-    )
 
 
 def to_lonlat(grid: GeoBox) -> Any:

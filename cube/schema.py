@@ -184,8 +184,8 @@ def cube_variables(
     backscatter : str
         ``gamma0_rtc``, ``gamma0``, ``sigma0`` or ``beta0``.
     layers : frozenset of str
-        What the plan promises beside backscatter: ``incidence_angle``, ``rtc_anf``, ``reference``,
-        ``water`` (probability), ``flood`` (classes and their summary), ``hand``,
+        What the plan promises beside backscatter: ``incidence_angle``, ``rtc_anf``, ``nesz``,
+        ``reference``, ``water`` (probability), ``flood`` (classes and their summary), ``hand``,
         ``permanent_water``.
     """
     nan = float("nan")
@@ -220,6 +220,10 @@ def cube_variables(
                 {"long_name": f"{long}, {name.upper()}, linear power", **attrs},
             )
         )
+        if "nesz" in layers:
+            text = f"noise-equivalent sigma nought, {name.upper()}, linear power"
+            noise = {"long_name": text, "units": "1", "polarisation": name.upper()}
+            found.append(Variable(f"nesz_{name}", _PASS, "float32", nan, noise))
         if "reference" in layers:
             text = f"median {long} before the event, {name.upper()}, linear power"
             found.append(

@@ -27,6 +27,7 @@ from cube.store.write import close_journals, has_summary, remove_partial, stored
 from pipelines.cost import run_of
 from pipelines.hand import make_hand
 from pipelines.layers import Maps, Tiled, gathered
+from pipelines.orbits import with_named_orbits
 from pipelines.plan import PassRecord, Plan, identity_of, plan_cube
 from pipelines.request import Request, Resolved, open_source, resolve
 from pipelines.runner import Progress, Runner
@@ -113,7 +114,7 @@ def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
         plan, passes, tiles = plan_cube(request, resolved, source)
     else:
         plan = Plan.from_stored(stored)
-        passes = _fetch(plan, source)
+        passes = _fetch(plan, source, resolved.orbit)
         run = run_of(request, resolved, plan.polarisations, plan.layers, passes)
         plan = replace(plan, run=run)
     for note in plan.notes:
@@ -146,7 +147,8 @@ def _maps(
     if isinstance(water, Tiled):
         water = on_disk(water)
     hand = make_hand(resolved, dem, progress) if "hand" in plan.layers else None
-    for layer in (hand, water):
+    sea = None if resolved.sea in ("none", "dem") else resolved.sea
+    for layer in (hand, water, sea):
         if layer is not None:
             describe(str(layer))
     return Maps(dem, water, hand)
@@ -185,11 +187,13 @@ def _same(resolved: Resolved, stored: dict[str, Any]) -> None:
         )
 
 
-def _fetch(plan: Plan, source: Source) -> tuple[Pass, ...]:
-    """Passes of a stored plan with their files, by id."""
+def _fetch(plan: Plan, source: Source, orbits: Path | None) -> tuple[Pass, ...]:
+    """Passes of a stored plan with their files, by id, and the orbit files that it names."""
     wanted = [name for record in plan.passes for name in record.scenes]
     scenes = dict(zip(wanted, source.fetch(wanted), strict=True))
-    return tuple(_pass(record, scenes) for record in plan.passes)
+    return tuple(
+        with_named_orbits(_pass(record, scenes), record.orbits, orbits) for record in plan.passes
+    )
 
 
 def _pass(record: PassRecord, scenes: dict[str, Scene]) -> Pass:

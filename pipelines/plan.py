@@ -25,6 +25,7 @@ from cube.readers.tiled import Tile
 from cube.schema import CHUNK, FORMAT_VERSION
 from pipelines.cost import run_of
 from pipelines.layers import Tiled
+from pipelines.orbits import with_orbits
 from pipelines.request import Request, Resolved, open_source, resolve
 
 __all__ = [
@@ -49,6 +50,8 @@ class PassRecord:
     time: str
     role: str
     scenes: tuple[str, ...]
+    orbits: tuple[str, ...] = ()
+    """Names of the orbit files of the scenes; none where their annotations' orbits serve."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,10 @@ class Plan:
     def from_stored(cls, stored: dict[str, Any]) -> Plan:
         """Plan of an existing store, without a run."""
         passes = tuple(
-            PassRecord(**{**one, "scenes": tuple(one["scenes"])}) for one in stored["passes"]
+            PassRecord(
+                **{**one, "scenes": tuple(one["scenes"]), "orbits": tuple(one.get("orbits", ()))}
+            )
+            for one in stored["passes"]
         )
         return cls(stored["identity"], passes, tuple(stored["layers"]), tiles=stored["tiles"])
 
@@ -141,6 +147,10 @@ def identity_of(resolved: Resolved) -> dict[str, Any]:
         "engine": resolved.engine if resolved.product == "rtc" else None,
         "preset": resolved.preset.name,
         "backscatter": resolved.backscatter,
+        "speckle": resolved.speckle,
+        "sea": resolved.sea if resolved.sea in ("none", "dem") else _file(resolved.sea),
+        "noise_equivalent": resolved.noise_equivalent,
+        **_geometry(resolved),
         "before": days(windows.before),
         "during": days(windows.during),
         "after": days(windows.after),
@@ -156,6 +166,16 @@ def identity_of(resolved: Resolved) -> dict[str, Any]:
         "model": resolved.model,
     }
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
+
+
+def _geometry(resolved: Resolved) -> dict[str, str | None]:
+    """What geocodes radar images, of products that are radar images."""
+    if resolved.product != "grd":
+        return {"orbit": None, "path_delay": None}
+    return {
+        "orbit": "annotation" if resolved.orbit is None else "files",
+        "path_delay": "standard" if resolved.path_delay else "none",
+    }
 
 
 def _dem_identity(dem: Dem | Tiled) -> dict[str, Any]:
@@ -211,7 +231,8 @@ def plan_cube(request: Request, resolved: Resolved, source: Source) -> Planned:
         layer.layer: layer.tiles(resolved.grid) for layer in tiled_layers(resolved)
     }
     ids = {layer: [tile.id for tile in found] for layer, found in tiles.items()}
-    records = tuple(_record(one) for one in passes)
+    passes, orbits = with_orbits(passes, resolved.orbit)
+    records = tuple(map(_record, passes, orbits))
     layers, more = _layers(resolved, polarisations, records)
     identity = {**identity_of(resolved), "polarisations": list(polarisations)}
     # a real event may be asked of simulated products: what comes out must say so
@@ -246,7 +267,7 @@ def tiled_layers(resolved: Resolved) -> list[Tiled]:
     return [layer for layer in given if isinstance(layer, Tiled)]
 
 
-def _record(one: Pass) -> PassRecord:
+def _record(one: Pass, orbits: tuple[str, ...]) -> PassRecord:
     return PassRecord(
         one.platform,
         one.datatake,
@@ -255,6 +276,7 @@ def _record(one: Pass) -> PassRecord:
         str(one.time.astype("datetime64[us]")),
         one.role,
         tuple(scene.id for scene in one.scenes),
+        orbits,
     )
 
 
@@ -295,6 +317,10 @@ def _layers(
     """Layers that can be promised, and a line for each that cannot."""
     notes: list[str] = []
     layers = ["incidence_angle"] if resolved.product == "grd" else []
+    if resolved.product == "grd" and resolved.backscatter == "gamma0_rtc":
+        layers.append("rtc_anf")
+    if resolved.noise_equivalent:
+        layers.append("nesz")
     if resolved.hand != "none":
         layers.append("hand")
     before = Counter(one.track for one in passes if one.role == "before")

@@ -44,6 +44,10 @@ def plan_lines(plan: Plan) -> list[str]:
         f" {len(one.scenes)} scene{'s' if len(one.scenes) > 1 else ''}"
         for one in plan.passes
     ]
+    if orbits := sorted({name for one in plan.passes for name in one.orbits}):
+        lines.append(f"orbits    {len(orbits)} files: {', '.join(orbits)}")
+    if identity["path_delay"] == "standard":
+        lines.append("delay     ranges through a standard troposphere")
     lines += [
         f"blocks    {run['blocks'][0]} x {run['blocks'][1]} of {run['block']} x {run['block']}"
         f" pixels, on {run['workers']} {run['scheduler']}",

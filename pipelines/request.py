@@ -34,7 +34,12 @@ ENGINES = ("stackstac", "odc-stac")
 """What reads terrain-corrected products onto the grid."""
 PRODUCTS = {"grd": "flood", "rtc": "rtc"}
 """Products that can be built, and the preset that each has by default."""
-ELLIPSOIDAL = ("gamma0", "sigma0", "beta0")
+BACKSCATTER = ("gamma0_rtc", "gamma0", "sigma0", "beta0")
+"""Kinds of backscatter that `grd` gives; the first is terrain-flattened."""
+SPECKLE = ("none", "boxcar", "lee", "refined-lee", "lee-sigma")
+"""Speckle filters of radar images."""
+PATH_DELAYS = ("none", "standard")
+"""What a range is lengthened by: nothing, or a standard troposphere (`cube.kernels.delay`)."""
 KUROSIWO = "kurosiwo"
 """Name of the reference of two passes (Bountos et al. 2024, Kuro Siwo)."""
 _MIN_RESOLUTION_M, _MAX_RESOLUTION_M = 2.0, 40.0
@@ -59,11 +64,16 @@ class Request:
     preset: str | None = None
     engine: str = "stackstac"
     backscatter: str | None = None
+    speckle: str | None = None
+    sea: str | None = None
+    noise_equivalent: bool = False
     resolution: tuple[float, float] | None = None
     crs: str | None = None
     dem: str | None = None
     dem_datum: str | None = None
     geoid: str | None = None
+    orbit: str | None = None
+    path_delay: str = "none"
     permanent_water: str | None = None
     hand: str | None = None
     reference: str = "recent"
@@ -99,6 +109,16 @@ class Resolved:
     reference_passes : int
         At most so many passes before the event make a track's reference.
     product, engine : str
+    speckle : str
+        Filter of the radar images, or ``none``.
+    sea : str
+        ``none``, ``dem``, or the path of a raster: what tells the sea that is masked.
+    noise_equivalent : bool
+        Whether the noise-equivalent sigma nought is kept.
+    orbit : Path or None
+        Orbit file, or folder of them; None is the orbit of each annotation.
+    path_delay : bool
+        Whether ranges are those of a standard troposphere.
     source : str
         Folder, URL or endpoint id.
     out, scratch : Path
@@ -120,6 +140,11 @@ class Resolved:
     reference_passes: int
     product: str
     engine: str
+    speckle: str
+    sea: str
+    noise_equivalent: bool
+    orbit: Path | None
+    path_delay: bool
     source: str
     out: Path
     scratch: Path
@@ -207,6 +232,11 @@ def resolve(request: Request) -> Resolved:
         reference_passes=2 if request.reference == KUROSIWO else 10,
         product=request.product,
         engine=request.engine,
+        speckle=_speckle(request, preset),
+        sea=request.sea or preset.sea,
+        noise_equivalent=_noise_equivalent(request),
+        orbit=_orbit(request),
+        path_delay=_path_delay(request),
         source=source,
         out=_out(request, event),
         scratch=scratch,
@@ -258,14 +288,65 @@ def _backscatter(request: Request, preset: Preset) -> str:
                 " leave the option out, or build --product grd"
             )
         return asked
-    if asked == "gamma0_rtc":
-        raise PlanError(
-            "backscatter gamma0_rtc needs terrain flattening, which is not built yet; choose"
-            " --backscatter gamma0, sigma0 or beta0, or --product rtc"
-        )
-    if asked not in ELLIPSOIDAL:
-        raise PlanError(f"unknown backscatter {asked!r}; choose gamma0, sigma0 or beta0")
+    if asked not in BACKSCATTER:
+        *others, last = BACKSCATTER
+        raise PlanError(f"unknown backscatter {asked!r}; choose {', '.join(others)} or {last}")
     return asked
+
+
+def _speckle(request: Request, preset: Preset) -> str:
+    asked = request.speckle or preset.speckle
+    if asked not in SPECKLE:
+        *others, last = SPECKLE
+        more = " (of all dates together: see cube.speckle_filter)" if asked == "quegan" else ""
+        raise PlanError(
+            f"unknown speckle filter {asked!r}{more}; choose {', '.join(others)} or {last}"
+        )
+    if asked != "none" and request.product != "grd":
+        raise PlanError(
+            f"--speckle {asked}: filters work on radar images; leave the option out, or build"
+            " --product grd"
+        )
+    return asked
+
+
+def _noise_equivalent(request: Request) -> bool:
+    if request.noise_equivalent and request.product != "grd":
+        raise PlanError(
+            "--noise-equivalent: terrain-corrected products do not tell their noise; leave the"
+            " option out, or build --product grd"
+        )
+    return request.noise_equivalent
+
+
+def _orbit(request: Request) -> Path | None:
+    if request.orbit is None:
+        return None
+    if request.product != "grd":
+        raise PlanError(
+            f"--orbit {request.orbit}: terrain-corrected products lie on their map grid already;"
+            " leave the option out, or build --product grd"
+        )
+    try:
+        there = Path(request.orbit).exists()
+    except OSError:  # too long for a name
+        there = False
+    if not there:
+        raise PlanError(f"--orbit {request.orbit}: no such file or folder; check the path")
+    return Path(request.orbit)
+
+
+def _path_delay(request: Request) -> bool:
+    if request.path_delay not in PATH_DELAYS:
+        raise PlanError(
+            f"unknown path delay {request.path_delay!r}; choose {' or '.join(PATH_DELAYS)}"
+        )
+    if request.path_delay != "none" and request.product != "grd":
+        raise PlanError(
+            f"--path-delay {request.path_delay}: terrain-corrected products lie on their map grid"
+            " already; leave the option out, or build --product grd"
+        )
+    return request.path_delay == "standard"
 
 
 def _bbox(request: Request, event: Event | None) -> BBox:

@@ -10,6 +10,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from cube.kernels.speckle import FILTERS
 from cube.kernels.water import WaterModel, fit
 from cube.readers.passes import Pass
 from cube.readers.raster import Raster, describe
@@ -24,9 +25,11 @@ from cube.steps.flood import (
     reference,
     summary,
 )
+from cube.steps.levels import bright_levels
 from cube.steps.relief import Reach, level_reach, reach_of, read_relief
 from cube.steps.rtc import RtcSource, projected
 from cube.steps.sight import incidence_limits
+from cube.steps.speckle import Speckle
 from cube.steps.statistics import floored_counts, tile_histograms
 from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
 from cube.store.layers import StoredLayer
@@ -46,6 +49,8 @@ from pipelines.runner import Progress, Runner
 __all__ = ["Stages"]
 
 _PERMANENT_PASSES = 10
+GRD_LOOKS = 4.4
+"""Equivalent number of looks of IW GRDH (Sentinel-1 Product Definition, S1-RS-MDA-52-7440)."""
 
 
 class Stages:
@@ -129,6 +134,8 @@ class Stages:
             exclusion=Exclusion(preset.max_slope, preset.max_hand),
             sighted="incidence_angle" in self._plan.layers,
             flattened="rtc_anf" in self._plan.layers,
+            sea=None if self._resolved.sea in ("none", "dem") else _raster(self._resolved.sea),
+            sea_of_dem=self._resolved.sea == "dem",
         )
         targets = [Target(name, index) for name, index in surface_bands(surface)]
         self._stage("surface", "surface", surface_layers(surface, self._reach(surface)), targets)
@@ -148,6 +155,8 @@ class Stages:
             return
         polarisations = self._plan.polarisations
         targets = [Target(name, index) for name in polarisations]
+        if "nesz" in self._plan.layers:
+            targets += [Target(f"nesz_{name}", index) for name in polarisations]
         statistics: dict[str, tuple[int, Any]] = {"statistics/floored": (index, floored_counts)}
         if "vv" in polarisations:
             statistics["statistics/histogram"] = (index, self._histogram())
@@ -166,12 +175,36 @@ class Stages:
         if self._resolved.product == "rtc":
             return projected(RtcSource(grid, files), self._block, self._resolved.engine)
         dem = StoredLayer(self._path, "dem")  # sampled once, by the first stage
-        ratio = None
-        if "rtc_anf" in self._plan.layers:
-            number = self._plan.tracks.index(self._plan.passes[index].track)
-            ratio = StoredLayer(self._path, "rtc_anf", number)
-        source = PassSource(grid, dem, files, self._resolved.backscatter, ratio)
+        number = self._plan.tracks.index(self._plan.passes[index].track)
+        flattened, masked = "rtc_anf" in self._plan.layers, self._resolved.sea != "none"
+        source = PassSource(
+            grid,
+            dem,
+            files,
+            self._resolved.backscatter,
+            ratio=StoredLayer(self._path, "rtc_anf", number) if flattened else None,
+            sea=StoredLayer(self._path, "mask", number) if masked else None,
+            delay=self._resolved.path_delay,
+            speckle=self._speckle(index),
+            noise="nesz" in self._plan.layers,
+        )
         return backscatter(source, self._block)
+
+    def _speckle(self, index: int) -> Speckle | None:
+        """Filter of a pass's images; for Lee Sigma what is bright in each is found first."""
+        name = self._resolved.speckle
+        if name == "none":
+            return None
+        options = () if name in ("boxcar", "lee-sigma") else (("looks", GRD_LOOKS),)
+        if not FILTERS[name].needs_z98:
+            return Speckle(name, options)
+        files = self._files(index)
+        lazy = bright_levels(self._resolved.grid, files, self._resolved.backscatter)
+        with self._progress.stage(f"bright targets {self._name(index)}", len(lazy)) as advance:
+            found = [float(level) for level in self._runner.run(lazy, advance)]
+        count = len(self._plan.polarisations)
+        rows = (tuple(found[at : at + count]) for at in range(0, len(found), count))
+        return Speckle(name, options, tuple(rows))
 
     def _histogram(self) -> Any:
         polarisations = self._plan.polarisations

@@ -39,3 +39,16 @@ def to_ecef(lon: ArrayLike, lat: ArrayLike, height: ArrayLike) -> NDArray[np.flo
     y = (normal + up) * cos_lat * np.sin(lon_rad)
     z = (normal * (1 - ECCENTRICITY_SQUARED) + up) * sin_lat
     return np.stack(np.broadcast_arrays(x, y, z), axis=-1)
+
+
+def normals(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.float64]:
+    """Unit vectors upwards at geodetic coordinates in degrees, Earth-fixed, shape (..., 3).
+
+    Examples
+    --------
+    >>> normals(90.0, 0.0).round(12)
+    array([0., 1., 0.])
+    """
+    lon_rad, lat_rad = np.radians(lon), np.radians(lat)
+    x, y = np.cos(lat_rad) * np.cos(lon_rad), np.cos(lat_rad) * np.sin(lon_rad)
+    return np.stack(np.broadcast_arrays(x, y, np.sin(lat_rad)), axis=-1)

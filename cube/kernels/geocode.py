@@ -6,8 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.delay import path_delay
 from cube.kernels.doppler import zero_doppler
-from cube.kernels.ellipsoid import to_ecef
+from cube.kernels.ellipsoid import normals, to_ecef
 from cube.kernels.groundrange import GroundRangeImage, slant_limits, to_image
 from cube.kernels.orbit import Orbit
 from cube.kernels.proxy import NODES, evaluate3, fit3, nodes
@@ -22,6 +23,8 @@ def image_coordinates(
     lon: NDArray[np.float64],
     lat: NDArray[np.float64],
     height: NDArray[np.float32],
+    *,
+    delay: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Line and sample of every pixel of a tile.
 
@@ -39,6 +42,8 @@ def image_coordinates(
         Degrees at the tile's Chebyshev nodes (y, x).
     height : float32, shape (y, x)
         Metres above the ellipsoid at the pixel centres; NaN where unknown.
+    delay : bool
+        Whether echoes come late by a standard troposphere (see `cube.kernels.delay`).
 
     Returns
     -------
@@ -56,11 +61,15 @@ def image_coordinates(
     levels = middle + nodes(NODES[2]) * half
     points = to_ecef(lon[..., None], lat[..., None], levels)
     time, slant = zero_doppler(orbit, points)
+    if delay:
+        up = normals(lon, lat)[..., None, :]
+        slant = slant + path_delay(points, up, orbit.state(time)[0], levels)
     if _misses(image, time, slant) or _on_the_left(orbit, points[0, 0, 0], time[0, 0, 0]):
         return None
-    line, sample = np.empty(height.shape), np.empty(height.shape)
-    evaluate3(fit3(time), height, middle, half, line)
-    evaluate3(fit3(slant), height, middle, half, sample)
+    rows, cols = height.shape
+    line, sample = np.empty((rows, cols)), np.empty((rows, cols))
+    for values, out in ((time, line), (slant, sample)):
+        evaluate3(fit3(values), rows, cols, 0, 0, height, middle, half, out)
     to_image(image, line, sample)
     to_centres(line, image.shape[0])
     to_centres(sample, image.shape[1])
@@ -126,12 +135,30 @@ def sight_lattice(
 
 
 @njit(nogil=True, cache=True)
+def _arccos(x):  # type: ignore[no-untyped-def]
+    """Arc cosine to 2e-8 radian (Abramowitz & Stegun 1964, eq. 4.4.46); NaN stays NaN."""
+    u = min(abs(x), 1.0) if x == x else x
+    p = -0.0012624911
+    p = p * u + 0.0066700901
+    p = p * u - 0.0170881256
+    p = p * u + 0.0308918810
+    p = p * u - 0.0501743046
+    p = p * u + 0.0889789874
+    p = p * u - 0.2145988016
+    p = p * u + 1.5707963050
+    angle = p * np.sqrt(1 - u)
+    return np.pi - angle if x < 0 else angle
+
+
+@njit(nogil=True, cache=True)
 def _local_incidence(height, lattice, step, size_x, size_y, lines, samples, out):  # type: ignore[no-untyped-def]
     rows, cols = out.shape
     count = lattice.shape[1]
     rad = 180.0 / np.pi
     along = np.empty((count, 7))  # the lattice at this row
+    two = np.float32(2)
     for i in range(rows):
+        north, here, south, place = height[i], height[i + 1], height[i + 2], out[i]
         r = min(i // step, lattice.shape[0] - 2)
         fy = i / step - r
         for c in range(count):
@@ -142,24 +169,21 @@ def _local_incidence(height, lattice, step, size_x, size_y, lines, samples, out)
             last = min(first + step, cols) if c < count - 2 else cols
             x0, x1, x2, x3, x4, x5, x6 = along[c]
             d0, d1, d2, d3, d4, d5, d6 = (along[c + 1] - along[c]) / step
-            for j in range(first, last):
+            for j in range(first, last):  # without branches, so that it runs on vectors
                 f = j - first
                 line, sample = x3 + d3 * f, x4 + d4 * f
-                if out[i, j] == out[i, j] or not (
-                    -0.5 <= line <= lines - 0.5 and -0.5 <= sample <= samples - 0.5
-                ):
-                    continue
                 # Horn's slopes on the height with one pixel of halo; row 0 is north
-                z00, z01, z02 = height[i, j], height[i, j + 1], height[i, j + 2]
-                z10, z12 = height[i + 1, j], height[i + 1, j + 2]
-                z20, z21, z22 = height[i + 2, j], height[i + 2, j + 1], height[i + 2, j + 2]
-                dx = (z02 - z00 + 2 * (z12 - z10) + z22 - z20) / (8 * size_x * (x5 + d5 * f))
-                dy = (z00 - z20 + 2 * (z01 - z21) + z02 - z22) / (8 * size_y * (x6 + d6 * f))
+                z00, z01, z02 = north[j], north[j + 1], north[j + 2]
+                z10, z12 = here[j], here[j + 2]
+                z20, z21, z22 = south[j], south[j + 1], south[j + 2]
+                dx = (z02 - z00 + two * (z12 - z10) + z22 - z20) / (8 * size_x * (x5 + d5 * f))
+                dy = (z00 - z20 + two * (z01 - z21) + z02 - z22) / (8 * size_y * (x6 + d6 * f))
                 sx, sy, sz = x0 + d0 * f, x1 + d1 * f, x2 + d2 * f
                 norm = np.sqrt((1 + dx * dx + dy * dy) * (sx * sx + sy * sy + sz * sz))
-                cosine = (sz - dx * sx - dy * sy) / norm
-                if cosine == cosine:  # else min and max would make 180 degrees of a missing height
-                    out[i, j] = np.arccos(min(1.0, max(-1.0, cosine))) * rad
+                angle = np.float32(_arccos((sz - dx * sx - dy * sy) / norm) * rad)
+                inside = (line >= -0.5) & (line <= lines - 0.5)
+                inside &= (sample >= -0.5) & (sample <= samples - 0.5)
+                place[j] = angle if inside & (place[j] != place[j]) else place[j]
 
 
 def local_incidence(

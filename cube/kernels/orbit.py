@@ -1,4 +1,4 @@
-"""The satellite's path as one polynomial through all state vectors."""
+"""The satellite's path as polynomials through all state vectors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike, NDArray
 
 _DEGREE = 9
-_VELOCITY_WEIGHT_S = 30.0  # a velocity error acts over about this time between state vectors
+_PLACE_WEIGHT_S, _SPEED_WEIGHT_S = 0.1, 1e4
+"""Weight of velocities beside positions, where positions or velocities are wanted. State vectors
+are 10 s apart: the one hardly matters, and the other all but decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orbit:
     """Polynomial orbit, Earth-fixed, in a time normalised to -1..1 over its arc.
+
+    Position and velocity are polynomials of their own: vectors that were computed on board hold
+    velocities that differ from the slope of their positions by some mm/s, which moves zero Doppler
+    by decimetres. ESA's processor takes each as it is, as its geolocation grids show.
 
     Attributes
     ----------
@@ -22,11 +28,14 @@ class Orbit:
         Middle and half length of the arc, seconds after the epoch that the caller chose.
     coefficients : float64, shape (degree + 1, 3)
         Position in metres, ascending powers of the normalised time.
+    velocity_coefficients : float64, shape (degree, 3)
+        Velocity in metres per second, likewise.
     """
 
     centre_s: float
     half_s: float
     coefficients: NDArray[np.float64]
+    velocity_coefficients: NDArray[np.float64]
 
     def state(
         self, time_s: NDArray[np.float64]
@@ -35,16 +44,17 @@ class Orbit:
         u = ((np.asarray(time_s) - self.centre_s) / self.half_s)[..., None]
         position = np.zeros((*u.shape[:-1], 3))
         velocity = np.zeros_like(position)
-        half_acceleration = np.zeros_like(position)
+        slope = np.zeros_like(position)
         for row in self.coefficients[::-1]:
-            half_acceleration = half_acceleration * u + velocity
-            velocity = velocity * u + position
             position = position * u + row
-        return position, velocity / self.half_s, 2 * half_acceleration / self.half_s**2
+        for row in self.velocity_coefficients[::-1]:
+            slope = slope * u + velocity
+            velocity = velocity * u + row
+        return position, velocity, slope / self.half_s
 
 
 def fit_orbit(time_s: ArrayLike, position: ArrayLike, velocity: ArrayLike) -> Orbit:
-    """Least-squares polynomial through positions and velocities of all state vectors.
+    """Least-squares polynomials through positions and velocities of all state vectors.
 
     Degree 9 on the 16 or more vectors of an annotation stays within millimetres of them.
 
@@ -80,16 +90,26 @@ def fit_orbit(time_s: ArrayLike, position: ArrayLike, velocity: ArrayLike) -> Or
     slopes = np.stack(
         [chebyshev.chebval(u, chebyshev.chebder(row)) for row in np.eye(degree + 1)], axis=-1
     )
-    weight = _VELOCITY_WEIGHT_S / half
-    design = np.concatenate([basis, slopes * weight])
-    target = np.concatenate([place, speed * half * weight])
-    solution = np.linalg.lstsq(design, target, rcond=None)[0]
-    powers = np.stack([_to_powers(column, degree) for column in solution.T], axis=-1)
-    return Orbit(float(centre), float(half), powers)
+
+    def solve(weight_s: float) -> NDArray[np.float64]:
+        weight = weight_s / half
+        design = np.concatenate([basis, slopes * weight])
+        target = np.concatenate([place, speed * half * weight])
+        return np.asarray(np.linalg.lstsq(design, target, rcond=None)[0])
+
+    rates = chebyshev.chebder(solve(_SPEED_WEIGHT_S)) / half
+    return Orbit(
+        float(centre),
+        float(half),
+        _to_powers(solve(_PLACE_WEIGHT_S)),
+        _to_powers(rates),
+    )
 
 
-def _to_powers(series: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    powers = np.zeros(degree + 1)
-    converted = chebyshev.cheb2poly(series)
-    powers[: len(converted)] = converted
+def _to_powers(series: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Powers of a Chebyshev series in each column."""
+    powers = np.zeros_like(series)
+    for column, terms in zip(powers.T, series.T, strict=True):
+        converted = chebyshev.cheb2poly(terms)
+        column[: len(converted)] = converted
     return powers

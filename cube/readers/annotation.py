@@ -6,6 +6,7 @@ Fields are those of the Sentinel-1 Product Specification (S1-RS-MDA-52-7441), se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -17,8 +18,21 @@ from cube.kernels.groundrange import GroundRangeImage
 from cube.kernels.orbit import Orbit, fit_orbit
 from cube.readers import xml
 from cube.readers.access import ON_DISK, Access
+from cube.readers.orbit import orbit_around
 
-__all__ = ["Annotation", "GridPoints", "read_annotation", "read_grid"]
+__all__ = [
+    "Annotation",
+    "GridPoints",
+    "annotation_of",
+    "find",
+    "flight_of",
+    "grid_of",
+    "moment",
+    "orbit_of",
+    "read_annotation",
+    "read_grid",
+    "seconds",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,8 @@ class Annotation:
     orbit : Orbit
     image : GroundRangeImage
     orbit_source : str
-        For example ``Auxiliary`` (orbit file) or ``Downlink``.
+        ``Auxiliary`` (orbit file) or ``Downlink`` where it is the annotation's own; ``POEORB`` or
+        ``RESORB`` where a file was given.
     """
 
     polarisation: str
@@ -57,38 +72,54 @@ class GridPoints:
     height: NDArray[np.float64]
 
 
-def read_annotation(href: str, access: Access = ON_DISK) -> Annotation:
+def read_annotation(href: str, access: Access = ON_DISK, orbit: str = "") -> Annotation:
     """Read the annotation of a ground range product.
+
+    Parameters
+    ----------
+    href : str
+    access : Access
+    orbit : str
+        Path of an orbit file whose state vectors replace those of the annotation.
 
     Raises
     ------
     SourceError
-        Missing or malformed file, fields absent, or a product in slant range.
+        Missing or malformed file, fields absent, a product in slant range, or an orbit file that
+        does not belong to it.
     """
-    root = xml.parse(href, "product", access)
-    info = _find(root, "imageAnnotation/imageInformation", href)
+    return annotation_of(xml.parse(href, "product", access), href, orbit)
+
+
+def annotation_of(root: Element, href: str, orbit: str = "") -> Annotation:
+    """Annotation of a document that was read from `href`; see `read_annotation`."""
+    info = find(root, "imageAnnotation/imageInformation", href)
     kind = xml.text(root, "adsHeader/productType", href)
     if kind != "GRD":
         raise SourceError(f"{href}: product type {kind}; this reader takes GRD")
-    epoch = _time(xml.text(info, "productFirstLineUtcTime", href), href)
+    epoch = moment(xml.text(info, "productFirstLineUtcTime", href), href)
     try:
-        orbit = _orbit(root, epoch, href)
+        path, source = orbit_of(root, epoch, href, orbit)
         image = _image(root, info, epoch, href)
     except ValueError as error:
         raise SourceError(f"{href}: {error}") from error
     return Annotation(
         polarisation=xml.text(root, "adsHeader/polarisation", href).lower(),
         epoch=epoch,
-        orbit=orbit,
+        orbit=path,
         image=image,
-        orbit_source=root.findtext(".//processingInformation/orbitSource") or "unknown",
+        orbit_source=source,
     )
 
 
 def read_grid(href: str) -> GridPoints:
     """Read the geolocation grid (``geolocationGrid/geolocationGridPointList``)."""
-    root = xml.parse(href, "product")
-    epoch = _time(xml.text(root, ".//productFirstLineUtcTime", href), href)
+    return grid_of(xml.parse(href, "product"), href)
+
+
+def grid_of(root: Element, href: str) -> GridPoints:
+    """Geolocation grid of a document that was read from `href`."""
+    epoch = moment(xml.text(root, ".//productFirstLineUtcTime", href), href)
     points = root.findall("geolocationGrid/geolocationGridPointList/geolocationGridPoint")
     if not points:
         raise SourceError(f"{href}: no geolocationGridPoint; the file is incomplete")
@@ -96,7 +127,7 @@ def read_grid(href: str) -> GridPoints:
     def column(tag: str) -> NDArray[np.float64]:
         return np.array([xml.number(point, tag, href) for point in points])
 
-    times = [_seconds(xml.text(point, "azimuthTime", href), epoch, href) for point in points]
+    times = [seconds(xml.text(point, "azimuthTime", href), epoch, href) for point in points]
     return GridPoints(
         line=column("line"),
         sample=column("pixel"),
@@ -108,7 +139,27 @@ def read_grid(href: str) -> GridPoints:
     )
 
 
-def _orbit(root: Element, epoch: np.datetime64, href: str) -> Orbit:
+def orbit_of(root: Element, epoch: np.datetime64, href: str, file: str = "") -> tuple[Orbit, str]:
+    """Orbit of a product, from its annotation or from an orbit file, and what it comes from."""
+    if not file:
+        source = root.findtext(".//processingInformation/orbitSource") or "unknown"
+        return _annotated_orbit(root, epoch, href), source
+    platform, start, stop = flight_of(root, href)
+    orbit, header = orbit_around(Path(file), platform, epoch, start, stop)
+    return orbit, header.kind
+
+
+def flight_of(root: Element, href: str) -> tuple[str, np.datetime64, np.datetime64]:
+    """Satellite, such as ``sentinel-1a``, and times of the first and the last line."""
+    first, last = (
+        moment(xml.text(root, f".//imageInformation/product{end}LineUtcTime", href), href)
+        for end in ("First", "Last")
+    )
+    mission = xml.text(root, "adsHeader/missionId", href)
+    return mission.lower().replace("s1", "sentinel-1"), first, last
+
+
+def _annotated_orbit(root: Element, epoch: np.datetime64, href: str) -> Orbit:
     vectors = root.findall("generalAnnotation/orbitList/orbit")
     if not vectors:
         raise SourceError(f"{href}: no orbit state vectors; the file is incomplete")
@@ -117,7 +168,7 @@ def _orbit(root: Element, epoch: np.datetime64, href: str) -> Orbit:
         frame = vector.findtext("frame") or ""
         if frame.strip() != "Earth Fixed":
             raise SourceError(f"{href}: orbit frame {frame!r}, expected 'Earth Fixed'")
-        times.append(_seconds(xml.text(vector, "time", href), epoch, href))
+        times.append(seconds(xml.text(vector, "time", href), epoch, href))
         places.append([xml.number(vector, f"position/{axis}", href) for axis in "xyz"])
         speeds.append([xml.number(vector, f"velocity/{axis}", href) for axis in "xyz"])
     return fit_orbit(times, places, speeds)
@@ -127,7 +178,7 @@ def _image(root: Element, info: Element, epoch: np.datetime64, href: str) -> Gro
     records = root.findall("coordinateConversion/coordinateConversionList/coordinateConversion")
     if not records:
         raise SourceError(f"{href}: no coordinateConversion records; not a ground range product?")
-    times = [_seconds(xml.text(record, "azimuthTime", href), epoch, href) for record in records]
+    times = [seconds(xml.text(record, "azimuthTime", href), epoch, href) for record in records]
     origins = [xml.number(record, "gr0", href) for record in records]
     rows = [numbers(xml.text(record, "grsrCoefficients", href), href) for record in records]
     widths = {len(row) for row in rows}
@@ -190,19 +241,34 @@ def numbers(content: str, href: str) -> NDArray[np.float64]:
         raise SourceError(f"{href}: a list of numbers holds text ({error})") from error
 
 
-def _find(root: Element, path: str, href: str) -> Element:
+def find(root: Element, path: str, href: str) -> Element:
+    """Find an element that must be there.
+
+    Raises
+    ------
+    SourceError
+        There is none.
+    """
     found = root.find(path)
     if found is None:
         raise SourceError(f"{href}: lacks {path}; the file is incomplete")
     return found
 
 
-def _time(content: str, href: str) -> np.datetime64:
+def moment(content: str, href: str) -> np.datetime64:
+    """Time of an annotation, to the nanosecond.
+
+    Raises
+    ------
+    SourceError
+        It is none.
+    """
     try:
         return np.datetime64(content.strip().rstrip("Z"), "ns")
     except ValueError as error:
         raise SourceError(f"{href}: {content!r} is not a time") from error
 
 
-def _seconds(content: str, epoch: np.datetime64, href: str) -> float:
-    return float((_time(content, href) - epoch) / np.timedelta64(1, "ns")) * 1e-9
+def seconds(content: str, epoch: np.datetime64, href: str) -> float:
+    """Time of an annotation, in seconds after `epoch`."""
+    return float((moment(content, href) - epoch) / np.timedelta64(1, "ns")) * 1e-9

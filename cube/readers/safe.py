@@ -22,7 +22,7 @@ from cube.errors import SourceError
 from cube.readers import xml
 from cube.readers.scene import Files, Scene
 
-__all__ = ["NAME", "extract", "find_products", "open_safe", "order_polarisations"]
+__all__ = ["DAMAGED", "NAME", "extract", "find_products", "open_safe", "order_polarisations"]
 
 NAME = re.compile(
     r"^(?P<platform>S1[A-Z])_(?P<mode>IW|EW|WV|S[1-6])_(?P<product>GRD|SLC|OCN|RAW)[A-Z_]"
@@ -32,7 +32,8 @@ NAME = re.compile(
 """Product name (Sentinel-1 Product Specification, section 4.2)."""
 _ANNOTATION = re.compile(r"^(?P<stem>s1[a-z]-[a-z0-9]+-[a-z]{3}-(?P<pol>[hv]{2})-.*)\.xml$")
 _MAX_MANIFEST = 64 * 2**20  # real ones hold 20 to 60 kB
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error)
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error)
+"""What reading a damaged zip may raise."""
 _MAX_EXTRACTED = 40 * 2**30  # the largest products hold under 10 GB; more is a zip bomb
 
 
@@ -98,7 +99,7 @@ def extract(archive: Path, scratch: Path) -> Path:
                 except OSError:
                     if not target.is_dir():  # else another process was faster: the same bytes
                         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise SourceError(f"{archive}: not a readable zip ({error}); download it again") from error
     except (OSError, RuntimeError) as error:
         raise SourceError(f"{archive}: cannot be unpacked into {scratch} ({error})") from error
@@ -143,7 +144,7 @@ class _Content:
                             f" {_MAX_MANIFEST:,} are read"
                         )
                     self.manifest = content.read(inside[0]) if inside else None
-            except (*_DAMAGED, OSError, RuntimeError) as error:
+            except (*DAMAGED, OSError, RuntimeError) as error:
                 raise SourceError(
                     f"{product}: not a readable zip ({error}); download it again"
                 ) from error

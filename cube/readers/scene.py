@@ -31,7 +31,8 @@ __all__ = ["Calibrated", "Files", "Scene", "open_annotation", "open_calibrated"]
 class Files:
     """Paths or hrefs of one polarisation, and how they may be asked for.
 
-    A product on a map grid has a measurement only.
+    A product on a map grid has a measurement only. `orbit` is the path of an orbit file whose
+    state vectors replace those of the annotation.
     """
 
     measurement: str
@@ -39,6 +40,7 @@ class Files:
     calibration: str = ""
     noise: str = ""
     access: Access = ON_DISK
+    orbit: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,14 @@ class Calibrated:
         limits = self._limits(window)
         return calibrate(numbers, window.line, window.sample, self.radiometry, limits)
 
+    def noise_equivalent(self, window: Window) -> NDArray[np.float32]:
+        """Power that the thermal noise taken from the samples of `window` had, likewise."""
+        gain = Radiometry(self.radiometry.gain, self.radiometry.gain)
+        factor = noise_power(window.line, window.sample, window.shape, gain)
+        found = noise_power(window.line, window.sample, window.shape, self.radiometry)
+        found /= factor * factor
+        return found
+
     def _limits(self, window: Window) -> Limits:
         """Valid extent of the window's lines and samples; looks at the image's edges only.
 
@@ -156,14 +166,17 @@ def open_annotation(files: Files) -> Annotation:
     Raises
     ------
     SourceError
-        The file is missing, malformed, or not an annotation.
+        The file is missing, malformed, or not an annotation, or its orbit file does not fit.
     """
-    return _annotation(files.annotation, files.access, file_state(files.annotation))
+    states = file_state(files.annotation), file_state(files.orbit) if files.orbit else None
+    return _annotation(files.annotation, files.access, files.orbit, states)
 
 
 @lru_cache(maxsize=256)
-def _annotation(href: str, access: Access, state: tuple[int, int] | None) -> Annotation:
-    return read_annotation(href, access)
+def _annotation(
+    href: str, access: Access, orbit: str, states: tuple[tuple[int, int] | None, ...]
+) -> Annotation:
+    return read_annotation(href, access, orbit)
 
 
 def open_calibrated(files: Files, backscatter: str) -> Calibrated:

@@ -17,9 +17,11 @@ from cube.kernels.geocode import image_coordinates
 from cube.kernels.radiometry import FLOOR
 from cube.kernels.resample import bilinear, raise_to_floor
 from cube.readers.dem import Dem
-from cube.readers.scene import Files, open_annotation, open_calibrated
+from cube.readers.scene import Calibrated, Files, open_annotation, open_calibrated
 from cube.readers.window import Window, WindowReader
+from cube.schema import Flag
 from cube.steps.heights import heights, node_lonlat
+from cube.steps.speckle import Filtered, Speckle
 
 __all__ = ["PassSource", "backscatter"]
 
@@ -39,6 +41,14 @@ class PassSource:
         ``gamma0``, ``sigma0`` or ``beta0``, on the ellipsoid, or ``gamma0_rtc``.
     ratio : WindowReader or None
         Ratio of areas of the pass's track that beta nought is divided by, for ``gamma0_rtc``.
+    sea : WindowReader or None
+        Mask of the track; where it says sea there is no backscatter.
+    delay : bool
+        Whether echoes come late by a standard troposphere.
+    speckle : Speckle or None
+        What filters the image before it is sampled.
+    noise : bool
+        Whether the noise-equivalent sigma nought is wanted too.
     """
 
     grid: GeoBox
@@ -46,6 +56,15 @@ class PassSource:
     slices: tuple[tuple[Files, ...], ...]
     backscatter: str
     ratio: WindowReader | None = None
+    sea: WindowReader | None = None
+    delay: bool = False
+    speckle: Speckle | None = None
+    noise: bool = False
+
+    @property
+    def bands(self) -> int:
+        """Bands of `backscatter`."""
+        return len(self.slices[0]) * (2 if self.noise else 1)
 
 
 def _image_coordinates(
@@ -69,33 +88,54 @@ def _image_coordinates(
             # ConvergenceError: the tile lies far outside what this slice's orbit arc sees
             with contextlib.suppress(ConvergenceError):
                 found = image_coordinates(
-                    annotation.orbit, annotation.image, lon, lat, surface[part]
+                    annotation.orbit,
+                    annotation.image,
+                    lon,
+                    lat,
+                    surface[part],
+                    delay=source.delay,
                 )
         line[part], sample[part] = (np.nan, np.nan) if found is None else found
     return line, sample
 
 
 def _block(rows: slice, cols: slice, source: PassSource) -> NDArray[np.float32]:
+    inner = Window(rows.start, cols.start, rows.stop, cols.stop)
     if isinstance(source.dem, Dem):
         surface = heights(source.grid, rows, cols, source.dem)
     else:
-        surface = source.dem.read(Window(rows.start, cols.start, rows.stop, cols.stop))
-    out = np.full((len(source.slices[0]), *surface.shape), np.nan, "float32")
-    for files in source.slices:
-        line, sample = _image_coordinates(source, files[0], rows, cols, surface)
+        surface = source.dem.read(inner)
+    count = len(source.slices[0])
+    out = np.full((source.bands, *surface.shape), np.nan, "float32")
+    for number, files in enumerate(source.slices):
+        place = _image_coordinates(source, files[0], rows, cols, surface)
         window, shape = None, None
-        for band, one in zip(out, files, strict=True):
-            image = open_calibrated(one, source.backscatter)
+        for band, one in enumerate(files):
+            image = _image(source, number, band)
             if image.shape != shape:
                 shape = image.shape
-                window = Window.around(line, sample, shape)
+                window = Window.around(*place, shape)
             if window is not None:
                 # where slices overlap, the earlier one is kept if it is valid
-                bilinear(image.read(window, (line, sample)), window[:2], line, sample, band)
+                bilinear(image.read(window, place), window[:2], *place, out[band])
+                if source.noise:
+                    field = open_calibrated(one, "sigma0").noise_equivalent(window)
+                    bilinear(field, window[:2], *place, out[count + band])
     if source.ratio is not None:
-        out /= source.ratio.read(Window(rows.start, cols.start, rows.stop, cols.stop))
-    raise_to_floor(out, FLOOR)
+        out[:count] /= source.ratio.read(inner)
+    raise_to_floor(out[:count], FLOOR)
+    if source.sea is not None:
+        out[:count, (source.sea.read(inner) & Flag.SEA) != 0] = np.nan
     return out
+
+
+def _image(source: PassSource, number: int, band: int) -> Calibrated | Filtered:
+    """Image of a slice and polarisation, filtered where that is wanted."""
+    image = open_calibrated(source.slices[number][band], source.backscatter)
+    if source.speckle is None:
+        return image
+    level = source.speckle.levels[number][band] if source.speckle.levels else None
+    return Filtered(image, source.speckle.name, z98=level, **dict(source.speckle.options))
 
 
 def backscatter(source: PassSource, block: int) -> da.Array:
@@ -104,18 +144,15 @@ def backscatter(source: PassSource, block: int) -> da.Array:
     Every block solves its own geometry, reads one window of radar samples per slice and
     polarisation, calibrates it and samples it bilinearly. Border noise, samples without data
     and pixels without height are NaN; what noise removal left at or below zero is raised to
-    1e-5 (-50 dB) after sampling, so that interpolation stays unbiased.
+    1e-5 (-50 dB) after sampling, so that interpolation stays unbiased. Saturated samples (65,535)
+    keep their power, which is a lower bound.
 
     Returns
     -------
-    dask array, float32, shape (polarisation, y, x)
-        Linear power. No value depends on the block layout.
+    dask array, float32, shape (band, y, x)
+        Linear power of the polarisations, then, where they are wanted, the noise-equivalent sigma
+        nought of each. No value depends on the block layout.
     """
     return pull_blocks(
-        _block,
-        shape_of(source.grid),
-        block,
-        len(source.slices[0]),
-        "backscatter",
-        source=source,
+        _block, shape_of(source.grid), block, source.bands, "backscatter", source=source
     )

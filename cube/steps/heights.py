@@ -9,15 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from scipy.ndimage import minimum_filter
 
 from cube.chunks import whole_tiles
 from cube.grid import crs_of, pixel_to_map, to_lonlat
+from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.proxy import NODES, evaluate2, fit2, nodes
 from cube.kernels.resample import bilinear, to_centres
 from cube.readers.dem import Dem
 from cube.readers.raster import Raster, read_window
 
-__all__ = ["heights", "node_lonlat", "node_map", "overlap", "sample"]
+__all__ = ["heights", "node_lonlat", "node_map", "overlap", "pixel_metres", "sample", "sea"]
 
 
 def node_map(
@@ -65,6 +67,23 @@ def _raster_pixels(
         for nodes_at, out in ((at_row, row), (at_col, col)):
             evaluate2(fit2(nodes_at), *size, *begin, out[inner])
     return row, col
+
+
+def pixel_metres(grid: GeoBox) -> tuple[float, float]:
+    """Size in metres (y, x) of the pixel in the middle of the grid, on the ellipsoid.
+
+    What is scaled by it is the same for every block: UTM varies by 1e-3 over a zone, which moves a
+    slope limit of 10 degrees by 0.01 degree.
+    """
+    height, width = grid.shape
+    col = width / 2 + np.array([-1.0, 1.0, 0.0, 0.0])
+    row = height / 2 + np.array([0.0, 0.0, -1.0, 1.0])
+    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
+    place = to_ecef(lon, lat, 0.0)
+    return (
+        float(np.linalg.norm(place[3] - place[2]) / 2),
+        float(np.linalg.norm(place[1] - place[0]) / 2),
+    )
 
 
 def overlap(part: slice, tile: slice) -> slice:
@@ -119,4 +138,39 @@ def sample(
     if raster.nodata is not None:
         values[values == np.float32(raster.nodata)] = np.nan
     bilinear(values, (part_y.start, part_x.start), row, col, out)
+    return out
+
+
+def sea(grid: GeoBox, rows: slice, cols: slice, dem: Dem) -> NDArray[np.bool_]:
+    """Where a DEM shows the sea: nothing, or level ground of height 0.
+
+    DEMs are void over the sea, or edited there to a height above the geoid of 0 exactly (SRTM;
+    Copernicus DEM Product Handbook, section 3). Low land may have samples of 0 too, at whole metres
+    even many, so a sample is sea only with its neighbours of 5 by 5.
+
+    Returns
+    -------
+    bool, shape (rows, cols)
+        By the nearest sample; true outside the DEM. Heights above the ellipsoid are nowhere 0: of
+        such a DEM only voids are sea.
+    """
+    row, col = _raster_pixels(grid, dem.raster, rows, cols)
+    height, width = dem.raster.shape
+    part = []
+    for at, size in ((row, height), (col, width)):
+        wide = _bounds(at, 3)
+        part.append(slice(max(wide.start, 0), min(wide.stop, size)))
+    out = np.ones(row.shape, "bool")
+    if any(one.start >= one.stop for one in part):
+        return out
+    values = read_window(dem.raster, *part).astype("float32")
+    void = np.isnan(values)
+    if dem.raster.nodata is not None:
+        void |= values == np.float32(dem.raster.nodata)
+    level = void if dem.datum == "ellipsoid" else void | (values == 0)
+    level = minimum_filter(level, 5, mode="nearest") | void
+    at_row = np.rint(row).astype("int64") - part[0].start
+    at_col = np.rint(col).astype("int64") - part[1].start
+    inside = (at_row >= 0) & (at_row < level.shape[0]) & (at_col >= 0) & (at_col < level.shape[1])
+    out[inside] = level[at_row[inside], at_col[inside]]
     return out

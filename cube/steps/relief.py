@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from cube.chunks import block_counts
-from cube.grid import crs_of, lonlat_bounds, pixel_metres, shape_of
+from cube.grid import crs_of, lonlat_bounds, shape_of
 from cube.readers.dem import Dem
 from cube.readers.raster import read_window
+from cube.steps.heights import pixel_metres
 
 __all__ = ["MOST_HALO", "Reach", "Relief", "level_reach", "reach_of", "read_relief"]
 

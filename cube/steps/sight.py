@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from scipy.ndimage import binary_dilation
 
 from cube.chunks import whole_tiles
-from cube.grid import pixel_metres, pixel_to_map, shape_of, to_lonlat
+from cube.grid import pixel_to_map, shape_of, to_lonlat
 from cube.kernels.doppler import ConvergenceError
 from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.flatten import (
@@ -28,7 +28,7 @@ from cube.kernels.proxy import NODES, evaluate3, fit3, nodes
 from cube.kernels.shadow import in_shadow, may_hide
 from cube.readers.annotation import Annotation
 from cube.readers.scene import Files, open_annotation
-from cube.steps.heights import node_lonlat, overlap
+from cube.steps.heights import node_lonlat, overlap, pixel_metres
 
 __all__ = ["STEP", "incidence_limits", "look", "map_axes"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from cube.chunks import pull_blocks, tiles
-from cube.grid import pixel_metres, shape_of
+from cube.grid import shape_of
 from cube.kernels.doppler import ConvergenceError
 from cube.kernels.geocode import local_incidence, sight_lattice
 from cube.kernels.terrain import steeper
@@ -18,7 +18,7 @@ from cube.readers.dem import Dem
 from cube.readers.raster import Raster
 from cube.readers.scene import Files, open_annotation
 from cube.schema import NO_DATA, Flag
-from cube.steps.heights import heights, sample
+from cube.steps.heights import heights, pixel_metres, sample, sea
 from cube.steps.relief import Reach
 from cube.steps.sight import STEP, look, map_axes
 
@@ -49,6 +49,10 @@ class Surface:
         never imaged is not known.
     flattened : bool
         Whether the ratio of areas is kept that turns beta nought into terrain-flattened gamma.
+    sea : Raster or None
+        Where it is 1 there is sea.
+    sea_of_dem : bool
+        Whether the DEM says where the sea is (see `cube.steps.heights.sea`).
     """
 
     grid: GeoBox
@@ -59,6 +63,8 @@ class Surface:
     exclusion: Exclusion
     sighted: bool = True
     flattened: bool = False
+    sea: Raster | None = None
+    sea_of_dem: bool = False
 
 
 def _lattice(
@@ -137,6 +143,10 @@ def _block(rows: slice, cols: slice, surface: Surface, reach: Reach) -> NDArray[
     if surface.permanent_water is not None:
         water = sample(grid, rows, cols, surface.permanent_water, nearest=True)
         next(layers)[:] = np.where(np.isin(water, (0, 1)), water, np.float32(NO_DATA))
+    if surface.sea is not None:
+        common |= (sample(grid, rows, cols, surface.sea, nearest=True) == 1) * np.uint8(Flag.SEA)
+    elif surface.sea_of_dem:
+        common |= sea(grid, rows, cols, surface.dem) * np.uint8(Flag.SEA)
     if not surface.sighted:
         for mask in layers:
             mask[:] = common
