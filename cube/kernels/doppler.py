@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from cube.kernels.orbit import Orbit
@@ -38,27 +39,70 @@ def zero_doppler(
     ConvergenceError
         A point lies outside what the orbit arc can see.
     """
-    time = np.full(points.shape[:-1], orbit.centre_s)
-    settled = np.zeros(time.shape, "bool")
-    for _ in range(_ROUNDS):
-        position, velocity, acceleration = orbit.state(time)
-        sight = points - position
-        value = (sight * velocity).sum(-1)
-        slope = (sight * acceleration).sum(-1) - (velocity * velocity).sum(-1)
-        step = np.where(settled, 0.0, value / slope)
-        time = time - step
-        # each point stops by itself: what it is must not depend on those it is solved with
-        settled |= np.abs(step) < _TOLERANCE_S
-        if settled.all():
-            break
-        # One arc beyond either end is far outside the image, yet still inside the polynomial's
-        # neighbourhood; without the bound a far point would run away.
-        time = np.clip(time, orbit.centre_s - 3 * orbit.half_s, orbit.centre_s + 3 * orbit.half_s)
-    else:
-        worst = float(np.abs(step).max())
+    flat = np.ascontiguousarray(points, "float64").reshape(-1, 3)
+    time, slant = np.empty(len(flat)), np.empty(len(flat))
+    worst = _solve(
+        flat,
+        orbit.coefficients,
+        orbit.velocity_coefficients,
+        orbit.centre_s,
+        orbit.half_s,
+        time,
+        slant,
+    )
+    if not worst < _TOLERANCE_S:
         raise ConvergenceError(
             f"zero-Doppler time did not settle after {_ROUNDS} rounds: worst step {worst:.1e} s >"
             f" {_TOLERANCE_S:.0e} s; point outside the orbit arc?"
         )
-    position = orbit.state(time)[0]
-    return time, np.sqrt(((points - position) ** 2).sum(-1))
+    shape = points.shape[:-1]
+    return time.reshape(shape), slant.reshape(shape)
+
+
+@njit(nogil=True, cache=True)
+def _place(rows, u, out):  # type: ignore[no-untyped-def]
+    """Polynomials of three axes at `u`, and nothing else, in place."""
+    out[:] = 0.0
+    for k in range(rows.shape[0] - 1, -1, -1):
+        for a in range(3):
+            out[a] = out[a] * u + rows[k, a]
+
+
+@njit(nogil=True, cache=True)
+def _solve(points, places, speeds, centre, half, time, slant):  # type: ignore[no-untyped-def]
+    """Solve every point by itself; returns the largest last step, in seconds."""
+    worst = 0.0
+    position, velocity, slope = np.empty(3), np.empty(3), np.empty(3)
+    for i in range(points.shape[0]):
+        t, step = centre, 0.0
+        for _ in range(_ROUNDS):
+            u = (t - centre) / half
+            _place(places, u, position)
+            velocity[:] = 0.0
+            slope[:] = 0.0
+            for k in range(speeds.shape[0] - 1, -1, -1):
+                for a in range(3):
+                    slope[a] = slope[a] * u + velocity[a]
+                    velocity[a] = velocity[a] * u + speeds[k, a]
+            value = 0.0
+            rate = 0.0
+            for a in range(3):
+                sight = points[i, a] - position[a]
+                value += sight * velocity[a]
+                rate += sight * slope[a] / half - velocity[a] * velocity[a]
+            step = value / rate
+            t -= step
+            if abs(step) < _TOLERANCE_S:
+                break
+            # One arc beyond either end is far outside the image, yet still inside the polynomial's
+            # neighbourhood; without the bound a far point would run away.
+            t = min(max(t, centre - 3 * half), centre + 3 * half)
+        if not abs(step) <= worst:
+            worst = abs(step)  # also where it is not a number
+        _place(places, (t - centre) / half, position)
+        time[i] = t
+        total = 0.0
+        for a in range(3):
+            total += (points[i, a] - position[a]) ** 2
+        slant[i] = np.sqrt(total)
+    return worst

@@ -137,7 +137,8 @@ def sight_lattice(
 @njit(nogil=True, cache=True)
 def _arccos(x):  # type: ignore[no-untyped-def]
     """Arc cosine to 2e-8 radian (Abramowitz & Stegun 1964, eq. 4.4.46); NaN stays NaN."""
-    u = min(abs(x), 1.0) if x == x else x
+    u = abs(x)
+    u = 1.0 if u > 1.0 else u
     p = -0.0012624911
     p = p * u + 0.0066700901
     p = p * u - 0.0170881256
@@ -151,39 +152,66 @@ def _arccos(x):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def _lattice_row(lattice, row, step, start, rise):  # type: ignore[no-untyped-def]
+    """A lattice's fields at a row of pixels: at its columns, and by how much they grow a pixel."""
+    r = min(row // step, lattice.shape[0] - 2)
+    f = row / step - r
+    for c in range(start.shape[1]):
+        for k in range(start.shape[0]):
+            start[k, c] = lattice[r, c, k] * (1 - f) + lattice[r + 1, c, k] * f
+    for k in range(start.shape[0]):
+        for c in range(start.shape[1] - 1):
+            rise[k, c] = (start[k, c + 1] - start[k, c]) / step
+
+
+@njit(nogil=True, cache=True)
+def _horn(north, here, south, east, up):  # type: ignore[no-untyped-def]
+    """Horn's weighted differences of a row of heights with a pixel of halo; row 0 is north."""
+    two = np.float32(2)
+    for j in range(len(east)):
+        east[j] = (
+            (north[j + 2] - north[j]) + two * (here[j + 2] - here[j]) + south[j + 2] - south[j]
+        )
+        up[j] = (
+            (north[j] - south[j])
+            + two * (north[j + 1] - south[j + 1])
+            + north[j + 2]
+            - south[j + 2]
+        )
+
+
+@njit(nogil=True, cache=True)
 def _local_incidence(height, lattice, step, size_x, size_y, lines, samples, out):  # type: ignore[no-untyped-def]
     rows, cols = out.shape
     count = lattice.shape[1]
     rad = 180.0 / np.pi
-    along = np.empty((count, 7))  # the lattice at this row
-    two = np.float32(2)
+    s, d = np.empty((7, count)), np.empty((7, count))
+    east, up = np.empty(cols, np.float32), np.empty(cols, np.float32)
+    cosine, inside = np.empty(cols), np.empty(cols, np.bool_)
     for i in range(rows):
-        north, here, south, place = height[i], height[i + 1], height[i + 2], out[i]
-        r = min(i // step, lattice.shape[0] - 2)
-        fy = i / step - r
-        for c in range(count):
-            for k in range(7):
-                along[c, k] = lattice[r, c, k] * (1 - fy) + lattice[r + 1, c, k] * fy
+        _lattice_row(lattice, i, step, s, d)
+        _horn(height[i], height[i + 1], height[i + 2], east, up)
         for c in range(count - 1):
             first = c * step
             last = min(first + step, cols) if c < count - 2 else cols
-            x0, x1, x2, x3, x4, x5, x6 = along[c]
-            d0, d1, d2, d3, d4, d5, d6 = (along[c + 1] - along[c]) / step
+            x0, x1, x2, x5, x6 = s[0, c], s[1, c], s[2, c], s[5, c], s[6, c]
+            d0, d1, d2, d5, d6 = d[0, c], d[1, c], d[2, c], d[5, c], d[6, c]
             for j in range(first, last):  # without branches, so that it runs on vectors
-                f = j - first
-                line, sample = x3 + d3 * f, x4 + d4 * f
-                # Horn's slopes on the height with one pixel of halo; row 0 is north
-                z00, z01, z02 = north[j], north[j + 1], north[j + 2]
-                z10, z12 = here[j], here[j + 2]
-                z20, z21, z22 = south[j], south[j + 1], south[j + 2]
-                dx = (z02 - z00 + two * (z12 - z10) + z22 - z20) / (8 * size_x * (x5 + d5 * f))
-                dy = (z00 - z20 + two * (z01 - z21) + z02 - z22) / (8 * size_y * (x6 + d6 * f))
+                f = float(j - first)
+                dx = east[j] / (8 * size_x * (x5 + d5 * f))
+                dy = up[j] / (8 * size_y * (x6 + d6 * f))
                 sx, sy, sz = x0 + d0 * f, x1 + d1 * f, x2 + d2 * f
                 norm = np.sqrt((1 + dx * dx + dy * dy) * (sx * sx + sy * sy + sz * sz))
-                angle = np.float32(_arccos((sz - dx * sx - dy * sy) / norm) * rad)
-                inside = (line >= -0.5) & (line <= lines - 0.5)
-                inside &= (sample >= -0.5) & (sample <= samples - 0.5)
-                place[j] = angle if inside & (place[j] != place[j]) else place[j]
+                cosine[j] = (sz - dx * sx - dy * sy) / norm
+            x3, x4, d3, d4 = s[3, c], s[4, c], d[3, c], d[4, c]
+            for j in range(first, last):
+                line, sample = x3 + d3 * (j - first), x4 + d4 * (j - first)
+                within = (line >= -0.5) & (line <= lines - 0.5)
+                inside[j] = within & (sample >= -0.5) & (sample <= samples - 0.5)
+        place = out[i]
+        for j in range(cols):
+            angle = np.float32(_arccos(cosine[j]) * rad)
+            place[j] = angle if inside[j] & (place[j] != place[j]) else place[j]
 
 
 def local_incidence(

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from cube.kernels.ellipsoid import SPEED_OF_LIGHT
-from cube.kernels.proxy import nodes
+from cube.kernels.proxy import nodes, projection
 
 _FIT_NODES = 10
 _FIT_TERMS = 7
@@ -65,27 +64,38 @@ def ground_polynomials(
     ValueError
         The record's polynomial is not increasing around the interval.
     """
-    count = records.stop - records.start
-    out = np.empty((count, _FIT_TERMS))
     slant = (near_m + far_m) / 2 + nodes(_FIT_NODES) * (far_m - near_m) / 2
-    basis = chebyshev.chebvander(nodes(_FIT_NODES), _FIT_TERMS - 1).T * (2 / _FIT_NODES)
-    basis[0] /= 2
-    for k in range(count):
-        row = image.slant_coefficients[records.start + k]
-        slope = np.polynomial.polynomial.polyder(row)
-        ground = np.full(_FIT_NODES, image.shape[1] * image.sample_step_m / 2)
-        for _ in range(30):
-            rate = np.polynomial.polynomial.polyval(ground, slope)
-            if not (rate > 0.01).all():
-                raise ValueError("ground to slant range polynomial does not increase")
-            step = (np.polynomial.polynomial.polyval(ground, row) - slant) / rate
-            # Outside its image a degree-8 polynomial may turn: walk in bounded steps
-            ground = ground - np.clip(step, -20_000.0, 20_000.0)
-            if np.abs(step).max() < 1e-6:
-                break
-        series = np.einsum("ij,j->i", basis, ground + image.ground_origin_m[records.start + k])
-        out[k] = np.pad(chebyshev.cheb2poly(series), (0, _FIT_TERMS))[:_FIT_TERMS]
-    return out
+    ground = np.empty((records.stop - records.start, _FIT_NODES))
+    start = image.shape[1] * image.sample_step_m / 2
+    if not _invert(image.slant_coefficients[records], slant, start, ground):
+        raise ValueError("ground to slant range polynomial does not increase")
+    ground += image.ground_origin_m[records, None]
+    # einsum without BLAS: the same bits whatever number of threads BLAS would use
+    found = np.einsum("ij,kj->ki", projection(_FIT_NODES, _FIT_TERMS), ground, optimize=False)
+    return np.ascontiguousarray(found)
+
+
+@njit(nogil=True, cache=True)
+def _invert(rows, slant, start, ground):  # type: ignore[no-untyped-def]
+    """Ground range of slant ranges by Newton's iteration; whether the polynomials increase."""
+    degree = rows.shape[1] - 1
+    for k in range(rows.shape[0]):
+        for i in range(len(slant)):
+            at = start
+            for _ in range(40):
+                value, rate = rows[k, degree], 0.0
+                for a in range(degree - 1, -1, -1):
+                    rate = rate * at + value
+                    value = value * at + rows[k, a]
+                if not rate > 0.01:
+                    return False
+                step = (value - slant[i]) / rate
+                # Outside its image a degree-8 polynomial may turn: walk in bounded steps
+                at -= min(max(step, -20_000.0), 20_000.0)
+                if abs(step) < 1e-6:
+                    break
+            ground[k, i] = at
+    return True
 
 
 def slant_limits(image: GroundRangeImage) -> tuple[float, float]:
@@ -112,22 +122,50 @@ def _to_image(time, slant, middles, polynomials, near, far, origin, step, size, 
     count = polynomials.shape[0]
     scale = 2.0 / (far - near)
     half_delay = 1.0 / SPEED_OF_LIGHT
+    k = 0
     for i in range(rows):
-        k = 0
+        line, sample = time[i], slant[i]
+        low = middles[k - 1] if k > 0 else -np.inf
+        high = middles[k] if k < count - 1 else np.inf
+        other = False  # whether any pixel of the row wants another record than the last row's
+        for j in range(cols):  # without branches, so that it runs on vectors
+            t = line[j] - (sample[j] * half_delay - 0.5 * bistatic)
+            line[j] = t
+            other |= (t < low) | (t >= high)
+        if other:
+            k = _sample_by_record(line, sample, k, middles, polynomials, near, scale, size)
+        else:
+            p0, p1, p2, p3, p4, p5, p6 = _terms(polynomials, k)
+            for j in range(cols):
+                u = (sample[j] - near) * scale - 1.0
+                g = ((((((p6 * u + p5) * u + p4) * u + p3) * u + p2) * u) + p1) * u + p0
+                sample[j] = g / size
         for j in range(cols):
-            r = slant[i, j]
-            t = time[i, j] - (r * half_delay - 0.5 * bistatic)
-            time[i, j] = (t - origin) / step
-            if t == t:
-                while k < count - 1 and t >= middles[k]:
-                    k += 1
-                while k > 0 and t < middles[k - 1]:
-                    k -= 1
-            u = (r - near) * scale - 1.0
-            g = polynomials[k, 6]
-            for a in range(5, -1, -1):
-                g = g * u + polynomials[k, a]
-            slant[i, j] = g / size
+            line[j] = (line[j] - origin) / step
+
+
+@njit(nogil=True, cache=True)
+def _terms(polynomials, k):  # type: ignore[no-untyped-def]
+    p = polynomials[k]
+    return p[0], p[1], p[2], p[3], p[4], p[5], p[6]
+
+
+@njit(nogil=True, cache=True)
+def _sample_by_record(line, sample, k, middles, polynomials, near, scale, size):  # type: ignore[no-untyped-def]
+    """Samples of one row, each by the record nearest to its time; returns the last record."""
+    count = polynomials.shape[0]
+    for j in range(len(line)):
+        t = line[j]
+        if t == t:
+            while k < count - 1 and t >= middles[k]:
+                k += 1
+            while k > 0 and t < middles[k - 1]:
+                k -= 1
+        u = (sample[j] - near) * scale - 1.0
+        p0, p1, p2, p3, p4, p5, p6 = _terms(polynomials, k)
+        g = ((((((p6 * u + p5) * u + p4) * u + p3) * u + p2) * u) + p1) * u + p0
+        sample[j] = g / size
+    return k
 
 
 def to_image(

@@ -29,7 +29,7 @@ def nodes(count: int) -> NDArray[np.float64]:
 
 
 @cache
-def _projection(count: int, terms: int) -> NDArray[np.float64]:
+def projection(count: int, terms: int) -> NDArray[np.float64]:
     """Matrix (terms, count) from values at the nodes to ascending power coefficients.
 
     At Chebyshev nodes the polynomials are orthogonal, so the least-squares fit is this product.
@@ -45,14 +45,14 @@ def _projection(count: int, terms: int) -> NDArray[np.float64]:
 
 def fit3(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Power coefficients, shape `TERMS`, of values at the nodes, shape `NODES` (y, x, height)."""
-    py, px, ph = (_projection(n, k) for n, k in zip(NODES, TERMS, strict=True))
+    py, px, ph = (projection(n, k) for n, k in zip(NODES, TERMS, strict=True))
     # einsum without BLAS: the same bits whatever number of threads BLAS would use
     return np.ascontiguousarray(np.einsum("ai,bj,ck,ijk->abc", py, px, ph, values, optimize=False))
 
 
 def fit2(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Power coefficients, shape `TERMS[:2]`, of values at the nodes, shape `NODES[:2]` (y, x)."""
-    py, px = (_projection(n, k) for n, k in zip(NODES[:2], TERMS[:2], strict=True))
+    py, px = (projection(n, k) for n, k in zip(NODES[:2], TERMS[:2], strict=True))
     return np.ascontiguousarray(np.einsum("ai,bj,ij->ab", py, px, values, optimize=False))
 
 

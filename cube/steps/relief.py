@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from cube.chunks import block_counts
 from cube.grid import crs_of, lonlat_bounds, shape_of
@@ -20,7 +21,8 @@ MOST_HALO = 768
 """Pixels: 4 km of relief within 7.7 km at 10 m. Ground farther away is not looked at."""
 _BIN = 128  # pixels of the grid
 _REST = 64  # pixels: a DEM cell's own size, and the cells beside a pixel's
-_CELL = 16  # samples of the DEM whose heights are summed up as lowest and highest
+_CELL = 16  # samples of the DEM whose heights are summed up as lowest and highest, at most
+_LEAST_HALO = 64  # pixels, whatever the relief
 _STRIP = 2048  # rows of the DEM read at once
 
 
@@ -51,6 +53,8 @@ def read_relief(grid: GeoBox, dem: Dem) -> Relief:
     low, high = np.full(shape, np.inf, "float32"), np.full(shape, -np.inf, "float32")
     raster = dem.raster
     rows, cols = _part(grid, dem)
+    spacing = _spacing(grid, dem)  # pixels of the grid
+    cell = int(np.clip(_BIN / 2 / spacing, 1, _CELL))
     to_grid = raster.transformer_to(crs_of(grid).to_wkt())
     inverse = ~grid.affine
     for first in range(rows.start, rows.stop, _STRIP):
@@ -58,9 +62,9 @@ def read_relief(grid: GeoBox, dem: Dem) -> Relief:
         values = read_window(raster, strip, cols).astype("float32")
         if raster.nodata is not None:
             values[values == np.float32(raster.nodata)] = np.nan
-        least, most = _extremes(values)
-        at_row = strip.start + _CELL * np.arange(least.shape[0]) + _CELL / 2
-        at_col = cols.start + _CELL * np.arange(least.shape[1]) + _CELL / 2
+        least, most = _extremes(values, cell)
+        at_row = strip.start + cell * np.arange(least.shape[0]) + cell / 2
+        at_col = cols.start + cell * np.arange(least.shape[1]) + cell / 2
         a, _, c, _, e, f = raster.transform
         x, y = to_grid.transform(*np.meshgrid(c + a * at_col, f + e * at_row))
         col, row = inverse * (np.asarray(x), np.asarray(y))
@@ -73,7 +77,16 @@ def read_relief(grid: GeoBox, dem: Dem) -> Relief:
         place = bins[0][keep], bins[1][keep]
         np.minimum.at(low, place, least[keep])
         np.maximum.at(high, place, most[keep])
+    if spacing > _BIN / 2:  # bins between the samples of a coarse DEM hold what is around them
+        wide = 2 * int(np.ceil(spacing / _BIN)) + 1
+        low, high = minimum_filter(low, wide), maximum_filter(high, wide)
     return Relief(low, high, rings)
+
+
+def _spacing(grid: GeoBox, dem: Dem) -> float:
+    """Spacing of a DEM in pixels of the grid, roughly: a degree is 111 km."""
+    size = max(dem.raster.spacing) * (111_000.0 if dem.raster.geographic else 1.0)
+    return float(size / min(pixel_metres(grid)))
 
 
 def _part(grid: GeoBox, dem: Dem) -> tuple[slice, slice]:
@@ -97,12 +110,14 @@ def _part(grid: GeoBox, dem: Dem) -> tuple[slice, slice]:
     )
 
 
-def _extremes(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lowest and highest of cells of 16 by 16 samples; infinite where none is known."""
-    height, width = (-(-size // _CELL) * _CELL for size in values.shape)
+def _extremes(
+    values: NDArray[np.float32], cell: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lowest and highest of square cells of samples; infinite where none is known."""
+    height, width = (-(-size // cell) * cell for size in values.shape)
     wide = np.full((height, width), np.nan, "float32")
     wide[: values.shape[0], : values.shape[1]] = values
-    cells = wide.reshape(height // _CELL, _CELL, width // _CELL, _CELL)
+    cells = wide.reshape(height // cell, cell, width // cell, cell)
     known = np.isfinite(cells)
     least = np.where(known, cells, np.float32(np.inf)).min(axis=(1, 3))
     most = np.where(known, cells, np.float32(-np.inf)).max(axis=(1, 3))
@@ -176,7 +191,7 @@ def _halo(
     (top, bottom), (left, right) = spans
     own = slice(top, bottom + 1), slice(left, right + 1)
     low, high = float(relief.low[own].min()), float(relief.high[own].max())
-    found = 0
+    found = _LEAST_HALO
     for ring in range(1, relief.rings + 1):
         wide = (
             slice(max(top - ring, 0), bottom + ring + 1),
@@ -185,5 +200,5 @@ def _halo(
         lowest, highest = float(relief.low[wide].min()), float(relief.high[wide].max())
         needed = max(highest - low, high - lowest) * steep + _REST
         if needed > (ring - 1) * _BIN:
-            found = ring * _BIN if needed > ring * _BIN else int(needed)
+            found = max(found, ring * _BIN if needed > ring * _BIN else int(needed))
     return min(MOST_HALO, -(-int(found) // 32) * 32)
