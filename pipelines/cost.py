@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from cube.readers.access import is_remote
 from cube.readers.passes import Pass
 from cube.readers.remote import CACHE_BYTES
 from cube.schema import CHUNK, cube_variables
+from cube.steps.relief import MOST_HALO, STEP, reach_of, read_relief
+from pipelines.layers import Tiled
 from pipelines.request import Request, Resolved
 
 __all__ = ["BLOCK", "parse_size", "peak_memory", "run_of"]
@@ -31,6 +34,16 @@ _FETCHED = {"grd": 1.6, "rtc": 5.5}
 """Bytes over the network for each pixel, pass and polarisation, measured on compressed tiles of 512
 pixels: amplitudes of 16 bit take 1.3 to 1.5 with what blocks at the edge fetch in vain, power of 32
 bit takes 3.5 for each of up to 25 tiles that a block of 16 touches."""
+WIDE_BYTES, INNER_BYTES = 40, 25
+"""Peak of the surface stage, per pixel of a block with its halo and of the block itself: heights,
+the radar plane, cells, rays and what is lit; layers of two tracks. Measured with halos of 96 to 768
+pixels over ground that hides other ground."""
+TRACK_BYTES = 8
+"""Layers of one more track, per pixel of a block."""
+MODE_ANGLES = {"IW": (29.0, 46.5), "EW": (18.0, 47.5)}
+"""Incidence angles of the modes (Sentinel-1 Product Definition, S1-RS-MDA-52-7440, section 3.2);
+the stripmap beams together have 18 to 47 degrees."""
+_ANY_ANGLE = (17.0, 48.0)
 BYTES_PER_PIXEL = 80
 """Peak per pixel of a compute block and thread, by the stage that needs most: flood classes, which
 hold VV and VH of a pass and of its reference and the water model's means of both (60), with what
@@ -75,7 +88,15 @@ def run_of(
     remote = any(is_remote(files.measurement) for scene in scenes for _, files in scene.files)
     # a block of coarse pixels looks at many radar samples; of a product on the map, at an overview
     spacing = _spacing(resolved.grid) if resolved.product == "grd" else SAMPLE_M
-    block, peak = _block(resolved.grid, threads, limit, spacing, CACHE_BYTES if remote else 0)
+    extra = TRACK_BYTES * max(len({one.track for one in passes}) - 2, 0)
+    block, peak = _block(
+        resolved.grid,
+        limit,
+        _halo_of(resolved, {scene.mode for scene in scenes}),
+        lambda block, halo: peak_memory(
+            block, threads, spacing, CACHE_BYTES if remote else 0, halo, extra
+        ),
+    )
     pixels = int(np.prod(resolved.grid.shape))
     variables = cube_variables(polarisations, resolved.backscatter, frozenset(layers))
     sizes = {"time": len(passes), "track": len({one.track for one in passes})}
@@ -119,11 +140,43 @@ def _other_areas(request: Request, resolved: Resolved) -> dict[str, list[int]]:
     }
 
 
-def peak_memory(block: int, threads: int, spacing: float, cache: int = 0) -> int:
-    """Predicted peak resident bytes of a worker process that keeps `cache` bytes of files."""
+def peak_memory(
+    block: int, threads: int, spacing: float, cache: int = 0, halo: int = 96, extra: int = 0
+) -> int:
+    """Predicted peak resident bytes of a worker process.
+
+    Parameters
+    ----------
+    block, threads : int
+    spacing : float
+        Metres between pixels: coarse ones look at several radar samples.
+    cache : int
+        Bytes of remote files that are kept.
+    halo : int
+        Pixels of ground around a block that the surface stage looks at.
+    extra : int
+        Bytes of layers per pixel, beyond those of two tracks.
+    """
     samples = max((spacing / SAMPLE_M) ** 2, 1)
     per_pixel = BYTES_PER_PIXEL + 15 * (samples - 1)
-    return int(BASE_BYTES + cache + threads * block * block * per_pixel)
+    wide = block + 2 * halo + STEP
+    surface = WIDE_BYTES * wide * wide + (INNER_BYTES + extra) * block * block
+    return int(BASE_BYTES + cache + threads * max(block * block * per_pixel, surface))
+
+
+def _halo_of(resolved: Resolved, modes: set[str]) -> Callable[[int], int]:
+    """Largest halo of a layout, by its block.
+
+    A DEM that is still in an endpoint's tiles is not read for a plan: any relief is then assumed.
+    """
+    if resolved.product != "grd":
+        return lambda block: 1
+    if isinstance(resolved.dem, Tiled):
+        return lambda block: MOST_HALO
+    relief = read_relief(resolved.grid, resolved.dem)
+    angles = [MODE_ANGLES.get(mode, _ANY_ANGLE) for mode in modes]
+    limits = min(low for low, _ in angles), max(high for _, high in angles)
+    return lambda block: max(map(max, reach_of(relief, resolved.grid, block, limits).halos))
 
 
 def _spacing(grid: GeoBox) -> float:
@@ -133,16 +186,19 @@ def _spacing(grid: GeoBox) -> float:
     return float(max(abs(grid.affine.a), abs(grid.affine.e)))
 
 
-def _block(grid: GeoBox, threads: int, limit: int, spacing: float, cache: int) -> tuple[int, int]:
+def _block(
+    grid: GeoBox, limit: int, halo_of: Callable[[int], int], peak_of: Callable[[int, int], int]
+) -> tuple[int, int]:
+    """Largest block whose peak stays below the limit, and that peak."""
     needed = -(-max(grid.shape) // CHUNK) * CHUNK
     for size in (BLOCK, 1536, 1024, CHUNK):
         block = min(size, needed)
-        peak = peak_memory(block, threads, spacing, cache)
+        peak = peak_of(block, halo_of(block))
         if peak <= limit:
             return block, peak
     raise PlanError(
         f"--memory-limit {limit / 1e9:.2f} GB is less than the {peak / 1e9:.2f} GB that a worker"
-        f" with {threads} threads needs for its smallest block; give more, or fewer --workers"
+        " needs for its smallest block; give more, or fewer --workers"
     )
 
 

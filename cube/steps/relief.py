@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +12,24 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 from cube.chunks import block_counts
 from cube.grid import crs_of, lonlat_bounds, shape_of
+from cube.readers.access import file_state
 from cube.readers.dem import Dem
 from cube.readers.raster import read_window
 from cube.steps.heights import pixel_metres
 
-__all__ = ["MOST_HALO", "Reach", "Relief", "level_reach", "reach_of", "read_relief"]
+__all__ = ["MOST_HALO", "STEP", "Reach", "Relief", "level_reach", "reach_of", "read_relief"]
 
+STEP = 32
+"""Pixels between points of the lattice that lines of sight are interpolated on; windows begin and
+end on it. The line of sight turns by 0.001 degree over 320 m. A power of two, so that fractions of
+it are exact wherever a block begins."""
 MOST_HALO = 768
 """Pixels: 4 km of relief within 7.7 km at 10 m. Ground farther away is not looked at."""
 _BIN = 128  # pixels of the grid
 _REST = 64  # pixels: a DEM cell's own size, and the cells beside a pixel's
 _CELL = 16  # samples of the DEM whose heights are summed up as lowest and highest, at most
 _LEAST_HALO = 64  # pixels, whatever the relief
-_STRIP = 2048  # rows of the DEM read at once
+_STRIP = 256  # rows of the DEM read at once
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,14 @@ class Relief:
 def read_relief(grid: GeoBox, dem: Dem) -> Relief:
     """Sum a DEM up, as far as blocks of the grid may want to know it.
 
-    Reads the DEM once; heights above the geoid do, since it rises by centimetres a kilometre.
+    Reads the DEM once a process and state of the file, in strips; heights above the geoid do,
+    since it rises by centimetres a kilometre.
     """
+    return _read_relief(grid, dem, file_state(dem.raster.path))
+
+
+@lru_cache(maxsize=2)
+def _read_relief(grid: GeoBox, dem: Dem, state: tuple[int, int] | None) -> Relief:
     rings = MOST_HALO // _BIN + 1
     shape = tuple(-(-size // _BIN) + 2 * rings for size in shape_of(grid))
     low, high = np.full(shape, np.inf, "float32"), np.full(shape, -np.inf, "float32")
@@ -201,4 +213,4 @@ def _halo(
         needed = max(highest - low, high - lowest) * steep + _REST
         if needed > (ring - 1) * _BIN:
             found = max(found, ring * _BIN if needed > ring * _BIN else int(needed))
-    return min(MOST_HALO, -(-int(found) // 32) * 32)
+    return min(MOST_HALO, -(-int(found) // STEP) * STEP)

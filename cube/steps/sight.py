@@ -13,28 +13,18 @@ from cube.chunks import whole_tiles
 from cube.grid import pixel_to_map, shape_of, to_lonlat
 from cube.kernels.doppler import ConvergenceError
 from cube.kernels.ellipsoid import to_ecef
-from cube.kernels.flatten import (
-    Seen,
-    View,
-    accumulate,
-    facet_reach,
-    gather,
-    plane_coordinates,
-    sight_terms,
-    view_of,
-)
+from cube.kernels.facets import Seen, accumulate, gather
+from cube.kernels.flatten import View, facet_reach, plane_coordinates, sight_terms, view_of
 from cube.kernels.groundrange import slant_limits
 from cube.kernels.proxy import NODES, evaluate3, fit3, nodes
 from cube.kernels.shadow import in_shadow, may_hide
 from cube.readers.annotation import Annotation
 from cube.readers.scene import Files, open_annotation
 from cube.steps.heights import node_lonlat, overlap, pixel_metres
+from cube.steps.relief import STEP
 
-__all__ = ["STEP", "incidence_limits", "look", "map_axes"]
+__all__ = ["incidence_limits", "look", "map_axes"]
 
-STEP = 32
-"""Pixels between lattice points; the line of sight turns by 0.001 degree over 320 m. A power of
-two, so that fractions of it are exact wherever a block begins."""
 _LOWEST_M, _HIGHEST_M = -1000.0, 9500.0
 _BESIDE_VOID = 2  # pixels; the cells of these lack the facets of the void
 

@@ -19,8 +19,8 @@ from cube.readers.raster import Raster
 from cube.readers.scene import Files, open_annotation
 from cube.schema import NO_DATA, Flag
 from cube.steps.heights import heights, pixel_metres, sample, sea
-from cube.steps.relief import Reach
-from cube.steps.sight import STEP, look, map_axes
+from cube.steps.relief import STEP, Reach
+from cube.steps.sight import look, map_axes
 
 __all__ = ["Exclusion", "Surface", "surface_bands", "surface_layers"]
 

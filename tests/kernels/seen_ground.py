@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cube.kernels import flatten
+from cube.kernels import facets, flatten
 from cube.kernels.flatten import View
 from cube.kernels.orbit import fit_orbit
 from tests.references import FLATTENING, SEMI_MAJOR, circular_orbit
@@ -52,10 +52,10 @@ class Ground:
     def seen(self, lit=None):
         """Ratio and layover by the kernels."""
         lit = np.ones(self.size, "bool") if lit is None else lit
-        cells = flatten.accumulate(self.plane, self.height, lit, self.lattice, STEP, self.reach())
-        found = flatten.Seen.nothing(np.isfinite(self.height))
+        cells = facets.accumulate(self.plane, self.height, lit, self.lattice, STEP, self.reach())
+        found = facets.Seen.nothing(np.isfinite(self.height))
         limits = -np.inf, np.inf
-        flatten.gather(cells, self.plane, lit, self.lattice, STEP, (0, 0), limits, found)
+        facets.gather(cells, self.plane, lit, self.lattice, STEP, (0, 0), limits, found)
         assert not found.wanted.any()
         return cells, found.ratio, found.layover
 

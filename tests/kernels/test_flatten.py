@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cube.kernels import flatten
+from cube.kernels import facets
 from tests.kernels.seen_ground import (
     STEP,
     closest,
@@ -60,7 +60,7 @@ def test_a_tilted_plane_is_what_vectors_say(along, across):
     assert not layover[inner].any()
 
 
-def facets(made):
+def by_vectors(made):
     """Slant range and illuminated area of every facet between pixels, by cross products."""
     points = made.points
     corner, across = points[:-1, :-1], points[1:, 1:]
@@ -88,7 +88,7 @@ def test_the_area_of_a_cone_is_all_there(slope):
 
     made = ground(cone, size=(321, 321), turn=range_turn())
     cells, _, layover = made.seen()
-    slant, seen, _ = facets(made)
+    slant, seen, _ = by_vectors(made)
     near, far = made.view.satellite_m, made.view.earth_m
     turned = np.arccos((near**2 + far**2 - slant**2) / (2 * near * far))
     rate = near * np.sin(turned) / slant  # of range with ground range, by the law of cosines
@@ -200,10 +200,10 @@ def test_a_part_with_its_halo_is_the_whole_to_the_bit():
     (top, left), (bottom, right) = first // STEP, last // STEP + 2
     lattice = made.lattice[top:bottom, left:right]
     lit = np.ones(plane[0].shape, "bool")
-    cells = flatten.accumulate(plane, made.height[part].copy(), lit, lattice, STEP, made.reach())
+    cells = facets.accumulate(plane, made.height[part].copy(), lit, lattice, STEP, made.reach())
     offset = 56, 64  # the block within its halo
-    block = flatten.Seen.nothing(np.ones((80, 64), "bool"))
-    flatten.gather(cells, plane, lit, lattice, STEP, offset, (-np.inf, np.inf), block)
+    block = facets.Seen.nothing(np.ones((80, 64), "bool"))
+    facets.gather(cells, plane, lit, lattice, STEP, offset, (-np.inf, np.inf), block)
     inner = tuple(slice(a, a + n) for a, n in zip(offset, (80, 64), strict=True))
     np.testing.assert_array_equal(block.ratio.view("u4"), whole[part][inner].view("u4"))
     np.testing.assert_array_equal(block.layover, layover[part][inner])
