@@ -262,6 +262,15 @@ class Seen(NamedTuple):
         dark, folded = np.zeros(shape, "bool"), np.zeros(shape, "bool")
         return cls(np.full(shape, np.nan, "float32"), folded, dark, wanted)
 
+    def part(self, rows: slice, cols: slice) -> Seen:
+        """Views of a part; what is filled there is filled here."""
+        return Seen(
+            self.ratio[rows, cols],
+            self.layover[rows, cols],
+            self.shadow[rows, cols],
+            self.wanted[rows, cols],
+        )
+
 
 def gather(
     cells: Cells,

@@ -65,10 +65,11 @@ def look(
         Its ratio is NaN also within two pixels of a missing height, whose area is not known.
     """
     part = _inside(window, inner)
+    whole = Seen.nothing(imaged & ~np.isnan(height[part]))
+    if not whole.wanted.any():
+        return whole
+    window, height, part, seen = _narrow(window, height, part, whole)
     missing = np.isnan(height)
-    seen = Seen.nothing(imaged & ~missing[part])
-    if not seen.wanted.any():
-        return seen
     size_y, size_x = pixel_metres(grid)
     points, place = _lattice(grid, window, height)
     for annotation, view in _views(grid, slices):
@@ -90,7 +91,40 @@ def look(
         beside = binary_dilation(missing, square)[part]
         seen.ratio[beside] = np.nan
         seen.shadow[beside] = False
-    return seen
+    return whole
+
+
+def _narrow(
+    window: tuple[slice, slice], height: Float32, part: tuple[slice, slice], whole: Seen
+) -> tuple[tuple[slice, slice], Float32, tuple[slice, slice], Seen]:
+    """Leave out what lies beyond the halo of the pixels wanted: a block may be at a swath's edge.
+
+    Returns
+    -------
+    window, height, part, seen
+        As given, but for less; `seen` are views of `whole`.
+    """
+    cuts, inner = [], []
+    for axis, (outer, own) in enumerate(zip(window, part, strict=True)):
+        at = np.flatnonzero(whole.wanted.any(axis=1 - axis))
+        first, stop = int(at[0]), int(at[-1]) + 1
+        halo = own.start, outer.stop - outer.start - own.stop
+        begin = (own.start + first - halo[0]) // STEP * STEP
+        end = -(-(own.start + stop + halo[1] - 1) // STEP) * STEP + 1
+        cuts.append(slice(begin, min(end, outer.stop - outer.start)))
+        inner.append(slice(first, stop))
+    rows, cols = cuts
+    narrow = tuple(
+        slice(outer.start + cut.start, outer.start + cut.stop)
+        for outer, cut in zip(window, cuts, strict=True)
+    )
+    seen = whole.part(inner[0], inner[1])
+    offset = [
+        own.start + one.start - cut.start for own, one, cut in zip(part, inner, cuts, strict=True)
+    ]
+    shape = seen.wanted.shape
+    place = slice(offset[0], offset[0] + shape[0]), slice(offset[1], offset[1] + shape[1])
+    return (narrow[0], narrow[1]), np.ascontiguousarray(height[rows, cols]), place, seen
 
 
 def incidence_limits(annotation: Annotation) -> tuple[float, float]:
