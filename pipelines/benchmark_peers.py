@@ -26,10 +26,14 @@ from pipelines.benchmark_speed import cpu_model, seconds
 
 __all__ = ["compare"]
 
-_PEERS = {"calibration": "xarray_sentinel", "geometric_correction": "sarsen"}
+_PEERS = {
+    "calibration": "xarray_sentinel",
+    "geometric_correction": "sarsen",
+    "flattened": "sarsen",
+}
 _SIZES = (512, 2048)
 """Sides of two maps: sarsen's cost is their difference, without what opening a product takes."""
-_CALIBRATED = 2048
+_CALIBRATED = 8192  # a seventh of a scene: the peer expands its tables to the whole window
 _ROUNDS = 3
 _LIMIT_S = 1800
 
@@ -62,8 +66,10 @@ def compare(product: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="floodcube-") as folder:
         scene = make_scene(product, Path(folder))
         jobs = {
-            name: _compared({who: cost(scene, Path(folder), who) for who in ("ours", peer)}, peer)
-            for (name, peer), cost in zip(_PEERS.items(), (_calibration, _correction), strict=True)
+            name: _compared(
+                {who: _cost(name, scene, Path(folder), who) for who in ("ours", peer)}, peer
+            )
+            for name, peer in _PEERS.items()
         }
     return {"cpu": cpu_model(), **jobs}
 
@@ -79,15 +85,16 @@ def _compared(found: dict[str, dict[str, float]], peer: str) -> dict[str, Any]:
     }
 
 
-def _calibration(scene: MadeScene, folder: Path, who: str) -> dict[str, float]:
-    """Sigma nought of a window. Ours removes noise besides, which the peer does not."""
-    done = _run("calibration", scene, folder, who, _CALIBRATED)
-    return {**done, "mpix_per_cpu_s": done["pixels"] / 1e6 / done["cpu_s"]}
+def _cost(job: str, scene: MadeScene, folder: Path, who: str) -> dict[str, float]:
+    """What a job costs.
 
-
-def _correction(scene: MadeScene, folder: Path, who: str) -> dict[str, float]:
-    """Beta nought on a map, bilinear by ours and nearest by the peer: each as it comes."""
-    job = "geometric_correction"
+    Calibration is sigma nought of a window; ours removes noise besides, which the peer does not.
+    Correction is beta nought, and flattened gamma nought, on a map, sampled bilinearly by ours and
+    at the nearest pixel by the peer: each as it comes. Ours makes masks and angles besides.
+    """
+    if job == "calibration":
+        done = _run(job, scene, folder, who, _CALIBRATED)
+        return {**done, "mpix_per_cpu_s": done["pixels"] / 1e6 / done["cpu_s"]}
     large = _run(job, scene, folder, who, _SIZES[1])
     if who == "ours":
         return {**large, "mpix_per_cpu_s": large["pixels"] / 1e6 / large["cpu_s"]}
@@ -182,7 +189,17 @@ def _our_correction(what: dict[str, Any]) -> Callable[[], Any]:
     return lambda: lazy.compute(scheduler="synchronous")
 
 
-def _their_correction(what: dict[str, Any]) -> Callable[[], Any]:
+def _our_flattening(what: dict[str, Any]) -> Callable[[], Any]:
+    from pipelines.benchmark_speed import flattening
+
+    return flattening(_scene(what), what["size"])
+
+
+def _their_flattening(what: dict[str, Any]) -> Callable[[], Any]:
+    return _their_correction(what, correct_radiometry="gamma_nearest")
+
+
+def _their_correction(what: dict[str, Any], **options: Any) -> Callable[[], Any]:
     import rasterio
     import sarsen
 
@@ -200,7 +217,7 @@ def _their_correction(what: dict[str, Any]) -> Callable[[], Any]:
 
     def work() -> Any:
         product = sarsen.Sentinel1SarProduct(str(scene.safe), name)
-        sarsen.terrain_correction(product, dem_urlpath=str(dem), output_urlpath=str(out))
+        sarsen.terrain_correction(product, dem_urlpath=str(dem), output_urlpath=str(out), **options)
         with rasterio.open(out) as file:
             return file.read(1)
 
@@ -212,6 +229,8 @@ _WORK: dict[tuple[str, str], Callable[[dict[str, Any]], Callable[[], Any]]] = {
     ("calibration", "xarray_sentinel"): _their_calibration,
     ("geometric_correction", "ours"): _our_correction,
     ("geometric_correction", "sarsen"): _their_correction,
+    ("flattened", "ours"): _our_flattening,
+    ("flattened", "sarsen"): _their_flattening,
 }
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import rasterio
 import tifffile
 from affine import Affine
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from cube.readers.scene import Files
 from cube.readers.window import Window
 from cube.simulate import rewrite_pixels
 
-__all__ = ["SPACING_M", "Hills", "MadeScene", "make_scene", "open_scene"]
+__all__ = ["SPACING_M", "Hills", "MadeScene", "make_scene", "open_scene", "write_hills"]
 
 SPACING_M = 10.0
 _AROUND = 1700  # lines before and after the middle: 34 km, a turned map of 20 km by 20 km
@@ -44,6 +45,18 @@ class Hills:
         rows = np.arange(window.line, window.line_stop)[:, None] / 70
         cols = np.arange(window.sample, window.sample_stop)[None] / 60
         return np.asarray(400 + 300 * np.sin(cols) * np.cos(rows), "float32")
+
+
+def write_hills(scene: MadeScene, size: int, path: Path) -> Path:
+    """DEM of the hills on the map of `size` by `size` pixels, and as far again on every side."""
+    grid = scene.grid(3 * size)
+    height = Hills((size, size)).read(Window(-size, -size, 2 * size, 2 * size))
+    with rasterio.open(
+        path, "w", driver="GTiff", height=3 * size, width=3 * size, count=1, dtype="float32",
+        crs=str(grid.crs), transform=grid.affine, tiled=True,
+    ) as file:  # fmt: skip
+        file.write(height, 1)
+    return path
 
 
 @dataclass(frozen=True)

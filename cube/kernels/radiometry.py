@@ -252,6 +252,7 @@ def _calibrate(  # type: ignore[no-untyped-def]
     gain = np.empty(cols, np.float32)
     noise = np.empty(cols, np.float32)
     nan = np.float32(np.nan)
+    clear = first_line.max(), last_line.min()  # no column's border reaches lines between these
     for i in range(rows):
         _row(gain_lines, gain_samples, gain_values, line + i, sample, gain)
         _noise_row(
@@ -266,6 +267,8 @@ def _calibrate(  # type: ignore[no-untyped-def]
             out[i, x] = nan
         for x in range(max(0, highest + 1), cols):
             out[i, x] = nan
+        if clear[0] <= line + i <= clear[1]:
+            continue
         for x in range(cols):
             if line + i < first_line[x] or line + i > last_line[x]:
                 out[i, x] = nan
