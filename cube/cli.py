@@ -385,16 +385,25 @@ def benchmark_sar(
         list[Path], typer.Argument(metavar="SAFE...", help="SAFE folders or zips, GRD or SLC.")
     ],
     orbit: OrbitPlace = None,
-    speed: Annotated[bool, typer.Option("--speed", help="Time the kernels too.")] = False,
+    speed: Annotated[
+        bool | None,
+        typer.Option("--speed/--no-speed", help="Time the kernels too; where a GRD is given."),
+    ] = None,
     peers: Annotated[
-        bool, typer.Option("--peers", help="Time xarray-sentinel and sarsen too; minutes.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--peers/--no-peers",
+            help="Time xarray-sentinel and sarsen too, in minutes; where they are installed.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare our geometry with the products' own geolocation grids."""
+    """Compare our geometry with the products' own geolocation grids, and our speed with peers'."""
     from pipelines.benchmark_sar import benchmark, benchmark_lines
+    from pipelines.runner import Progress
 
-    found = benchmark(products, None if orbit is None else Path(orbit), speed=speed, peers=peers)
+    orbits = None if orbit is None else Path(orbit)
+    found = benchmark(products, orbits, speed=speed, peers=peers, say=Progress().say)
     if as_json:
         _print_json(found)
     else:

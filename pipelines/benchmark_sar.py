@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cube.errors import PlanError, SourceError
+from cube.errors import CubeError, PlanError, SourceError
 from cube.kernels.doppler import ConvergenceError, zero_doppler
 from cube.kernels.ellipsoid import SPEED_OF_LIGHT, to_ecef
 from cube.kernels.groundrange import GroundRangeImage, to_image
@@ -29,8 +29,9 @@ def benchmark(
     products: Sequence[Path],
     orbits: Path | None = None,
     *,
-    speed: bool = False,
-    peers: bool = False,
+    speed: bool | None = False,
+    peers: bool | None = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Benchmark products.
 
@@ -40,15 +41,20 @@ def benchmark(
         SAFE folders or zips, GRD or SLC.
     orbits : Path or None
         Orbit file or folder of them, instead of the annotations' orbits.
-    speed : bool
-        Time the kernels too, on the geometry of the first GRD product.
-    peers : bool
-        Give xarray-sentinel and sarsen the same work, in processes of their own.
+    speed : bool or None
+        Time the kernels too, on the geometry of the first GRD product. None: where that can be
+        done, and else say why not.
+    peers : bool or None
+        Give xarray-sentinel and sarsen the same work, in processes of their own. None: where they
+        are installed.
+    say : callable
+        Takes a line about what goes on.
 
     Returns
     -------
     dict
-        JSON: ``products``, one record each (see `record`); ``speed`` and ``peers``, or None.
+        JSON: ``products``, one record each (see `record`); ``speed`` and ``peers``: None where they
+        are not wanted, ``{"left_out": reason}`` where they cannot be had.
 
     Raises
     ------
@@ -62,20 +68,41 @@ def benchmark(
         "speed": None,
         "peers": None,
     }
-    if speed or peers:
-        kinds = [one["product_type"] for one in found["products"]]
-        if "GRD" not in kinds:
-            raise PlanError("speed is measured on a GRD product; give one with its tables")
-        product = products[kinds.index("GRD")]
-        if speed:
-            from pipelines.benchmark_speed import measure
-
-            found["speed"] = measure(product)
-        if peers:
-            from pipelines.benchmark_peers import compare
-
-            found["peers"] = compare(product)
+    kinds = [one["product_type"] for one in found["products"]]
+    product = products[kinds.index("GRD")] if "GRD" in kinds else None
+    if speed is not False:
+        say("timing kernels; --no-speed leaves this out")
+        found["speed"] = _measured(_speed, product, needed=speed is True)
+    if peers is not False:
+        say("timing xarray-sentinel and sarsen, some two minutes; --no-peers leaves this out")
+        found["peers"] = _measured(_peers, product, needed=peers is True)
     return found
+
+
+def _measured(
+    measure: Callable[[Path], dict[str, Any]], product: Path | None, *, needed: bool
+) -> dict[str, Any]:
+    """Measure on a product; where that cannot be and was not asked for, why."""
+    try:
+        if product is None:
+            raise PlanError("speed is measured on a GRD product; give one with its tables")
+        return measure(product)
+    except CubeError as error:
+        if needed:
+            raise
+        return {"left_out": str(error)}
+
+
+def _speed(product: Path) -> dict[str, Any]:
+    from pipelines.benchmark_speed import measure  # compiles kernels
+
+    return measure(product)
+
+
+def _peers(product: Path) -> dict[str, Any]:
+    from pipelines.benchmark_peers import compare
+
+    return compare(product)
 
 
 def record(product: Path, swaths: Sequence[SwathGeometry]) -> dict[str, Any]:
@@ -187,8 +214,10 @@ def benchmark_lines(found: dict[str, Any]) -> list[str]:
             lines += [f"  {part['swath']:4} {_row(part)}" for part in one["swaths"]]
         names = dict.fromkeys(part["bistatic_reference"] for part in one["swaths"])
         lines.append(f"       bistatic reference: {', '.join(names)}")
-    lines += _speed_lines(found["speed"]) if found["speed"] is not None else []
-    lines += _peer_lines(found["peers"]) if found["peers"] is not None else []
+    for name, told in (("speed", _speed_lines), ("peers", _peer_lines)):
+        part = found[name]
+        if part is not None:
+            lines += [f"{name}: {part['left_out']}"] if "left_out" in part else told(part)
     return lines
 
 

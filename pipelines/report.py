@@ -46,6 +46,11 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
     if orbits := sorted({name for one in plan.passes for name in one.orbits}):
         lines.append(f"orbits    {len(orbits)} files: {', '.join(orbits)}")
+    if identity["speckle"] != "none":
+        lines.append(f"speckle   {identity['speckle']}, on the radar image")
+    if identity["sea"] != "none":
+        sea = "where the DEM shows it" if identity["sea"] == "dem" else identity["sea"]["name"]
+        lines.append(f"sea       masked {sea}")
     if identity["path_delay"] == "standard":
         lines.append("delay     ranges through a standard troposphere")
     lines += [

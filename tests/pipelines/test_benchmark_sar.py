@@ -22,6 +22,7 @@ GROUND_SPEED = 6830.0  # m/s; of the beam, within half a percent
 
 # Largest allowed root mean square in azimuth, line and pixel. Times of the grid are whole
 # microseconds, 7 mm of flight. Lines of IPF 2.70 are 75 us off its own precise orbit.
+GEOMETRY = ("--no-speed", "--no-peers")
 GOALS = {
     "S1A_IW_GRDH_1SDV_20150203": (0.55, 0.06, 1e-4),
     "S1A_IW_GRDH_1SDV_20210809": (0.01, 0.001, 1e-4),  # orbit of the downlink
@@ -41,7 +42,7 @@ def find(data_dir: Path, name: str) -> Path:
 def records(cube_command, data_dir):
     """Records of all real products, by product."""
     words = [find(data_dir, name) for name in GOALS]
-    found = json.loads(cube_command("benchmark", "sar", *words, "--json").fine().out)
+    found = json.loads(cube_command("benchmark", "sar", *words, *GEOMETRY, "--json").fine().out)
     assert (found["speed"], found["peers"]) == (None, None)
     assert [one["product"][:25] for one in found["products"]] == list(GOALS)
     return {one["product"][:25]: one for one in found["products"]}
@@ -163,7 +164,7 @@ def test_an_orbit_file_of_the_products_own_vectors_changes_nothing(
 ):
     source = find(data_dir, "S1B_IW_GRDH_1SDV_20211223")
     file = write_orbit(tmp_path, annotated(annotation_of(source, "iw")))
-    words = ("benchmark", "sar", source, "--orbit", tmp_path, "--json")
+    words = ("benchmark", "sar", source, "--orbit", tmp_path, *GEOMETRY, "--json")
     found = json.loads(cube_command(*words).fine().out)["products"][0]
     own = records["S1B_IW_GRDH_1SDV_20211223"]
     assert (found["orbit"], found["orbit_file"]) == ("POEORB", file.stem)
@@ -174,7 +175,7 @@ def test_an_orbit_file_of_the_products_own_vectors_changes_nothing(
 def test_a_wrong_orbit_shows(cube_command, data_dir, tmp_path):
     source = find(data_dir, "S1B_IW_GRDH_1SDV_20211223")
     file = write_orbit(tmp_path, annotated(annotation_of(source, "iw")).beside(50.0))
-    words = ("benchmark", "sar", source, "--orbit", file, "--json")
+    words = ("benchmark", "sar", source, "--orbit", file, *GEOMETRY, "--json")
     found = json.loads(cube_command(*words).fine().out)["products"][0]
     assert 10 < np.hypot(found["slant_range_rms_m"], found["azimuth_rms_m"]) < 60
 
@@ -192,7 +193,7 @@ def test_an_orbit_of_another_day_is_one_line(cube_command, data_dir):
 
 def test_lines_for_people_name_every_swath(cube_command, data_dir):
     source = find(data_dir, "S1A_IW_SLC__1SDV_20230904")
-    lines = cube_command("benchmark", "sar", source).fine().out.splitlines()
+    lines = cube_command("benchmark", "sar", source, *GEOMETRY).fine().out.splitlines()
     assert lines[1] == f"{source.stem}: 630 points, orbit Auxiliary"
     assert [line.split()[0] for line in lines[2:6]] == ["all", "IW1", "IW2", "IW3"]
     assert all("slant range 0.0000" in line for line in lines[2:6])
@@ -203,7 +204,7 @@ def test_a_zip_and_its_folder_give_the_same(cube_command, data_dir, records, tmp
     with zipfile.ZipFile(find(data_dir, name)) as archive:
         archive.extractall(tmp_path, [n for n in archive.namelist() if "/annotation/s1" in n])
     folder = next(tmp_path.iterdir())
-    found = json.loads(cube_command("benchmark", "sar", folder, "--json").fine().out)
+    found = json.loads(cube_command("benchmark", "sar", folder, *GEOMETRY, "--json").fine().out)
     assert found["products"][0] == records[name]
 
 
@@ -275,9 +276,17 @@ def test_a_truncated_zip_is_one_line(cube_command, data_dir, tmp_path):
 
 def test_speed_is_told_of_every_kernel(cube_command, data_dir):
     source = find(data_dir, "S1B_IW_GRDH_1SDV_20211223")
-    found = json.loads(cube_command("benchmark", "sar", source, "--speed", "--json").fine().out)
+    found = json.loads(
+        cube_command("benchmark", "sar", source, "--speed", "--no-peers", "--json").fine().out
+    )
     rates = found["speed"]["mpix_per_cpu_s"]
-    assert set(rates) >= {"calibration", "geometry", "geometric_correction", "lee_sigma"}
+    assert set(rates) >= {
+        "calibration",
+        "geometry",
+        "geometric_correction",
+        "flattened",
+        "lee_sigma",
+    }
     # a tenth of what a slow machine does: an array of Python numbers would not get there
     assert all(rate > 1 for rate in rates.values())
 
@@ -303,3 +312,15 @@ def test_peers_that_are_not_installed_are_one_line(cube_command, data_dir, monke
     source = find(data_dir, "S1B_IW_GRDH_1SDV_20211223")
     error = cube_command("benchmark", "sar", source, "--peers").error
     assert "--peers needs xarray-sentinel, sarsen; pip install 'floodcube[peers]'" in error
+
+
+def test_what_cannot_be_timed_is_left_out_with_its_reason(cube_command, data_dir, monkeypatch):
+    source = find(data_dir, "S1A_IW_SLC__1SDV_20220104")
+    found = json.loads(cube_command("benchmark", "sar", source, "--json").fine().out)
+    assert found["products"][0]["slant_range_rms_m"] <= 0.01
+    for name in ("speed", "peers"):
+        assert found[name] == {
+            "left_out": "speed is measured on a GRD product; give one with its tables"
+        }
+    lines = cube_command("benchmark", "sar", source).fine().out.splitlines()
+    assert lines[-1].startswith("peers: speed is measured on a GRD product")
