@@ -58,7 +58,9 @@ def compare(product: Path) -> dict[str, Any]:
     PlanError
         The peers are not installed.
     """
-    missing = [name for name in _PEERS.values() if importlib.util.find_spec(name) is None]
+    missing = [
+        name for name in dict.fromkeys(_PEERS.values()) if importlib.util.find_spec(name) is None
+    ]
     if missing:
         raise PlanError(
             f"--peers needs {', '.join(missing).replace('_', '-')}; pip install 'floodcube[peers]'"

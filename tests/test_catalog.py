@@ -159,7 +159,7 @@ def test_only_local_endpoints_are_trusted_with_files():
 
 def test_a_user_replaces_a_preset(tmp_path):
     shipped = Path(__file__).parent.parent / "catalogs" / "presets.toml"
-    text = shipped.read_text().replace("version = 1", "version = 9")
+    text = shipped.read_text().replace("version = 2", "version = 9")
     (tmp_path / "presets.toml").write_text(text)
     assert load_preset("flood", str(tmp_path)).name == "flood@9"
 

@@ -42,6 +42,7 @@ def test_every_command_and_option_exists(cube_command):
         assert cube_command(command, "--help").fine().out
     options = set(re.findall(r"(--[a-z]+(?:-[a-z]+)*)", " ".join(blocks("bash"))))
     known = cube_command("build", "--help").fine().out + cube_command("events", "--help").fine().out
+    known += cube_command("benchmark", "sar", "--help").fine().out
     assert {option for option in options if option not in known} == set()
 
 
