@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import importlib.util
 import json
 import re
 import shutil
@@ -308,7 +309,12 @@ def test_speed_without_tables_is_one_line(cube_command, data_dir, tmp_path):
 
 
 def test_peers_that_are_not_installed_are_one_line(cube_command, data_dir, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    known = importlib.util.find_spec
+
+    def find_spec(name, *more):
+        return None if name in ("xarray_sentinel", "sarsen") else known(name, *more)
+
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
     source = find(data_dir, "S1B_IW_GRDH_1SDV_20211223")
     error = cube_command("benchmark", "sar", source, "--no-speed", "--peers").error
     assert "--peers needs xarray-sentinel, sarsen; pip install 'floodcube[peers]'" in error
