@@ -110,7 +110,8 @@ def target_grid(
     Raises
     ------
     PlanError
-        Empty box, unknown CRS or a resolution that is not positive.
+        Empty box, unknown CRS, one that is cut where the box goes on, or a resolution that is not
+        positive.
 
     Examples
     --------
@@ -130,12 +131,24 @@ def target_grid(
         target = CRS(crs)
     except (CRSError, ValueError) as error:
         raise PlanError(f"unknown CRS {crs!r}: give utm or EPSG:N") from error
+    if east > 180 and _is_cut(target, (south + north) / 2):
+        raise PlanError(
+            f"{target} is cut at the antimeridian, which the area crosses; give --crs utm, or a"
+            " box on either side"
+        )
     xmin, ymin, xmax, ymax = _project_bounds(target, west, south, east, north)
     size_y, size_x = resolution
     x0, x1 = math.floor(xmin / size_x), math.ceil(xmax / size_x)
     y0, y1 = math.floor(ymin / size_y), math.ceil(ymax / size_y)
     affine = Affine(size_x, 0.0, x0 * size_x, 0.0, -size_y, y1 * size_y)
     return GeoBox((y1 - y0, x1 - x0), affine, target)
+
+
+def _is_cut(crs: CRS, lat: float) -> bool:
+    """Whether the two sides of the antimeridian lie apart on a map."""
+    transformer = ProjTransformer.from_crs("EPSG:4326", crs.proj, always_xy=True)
+    x, y = transformer.transform([180 - 1e-9, 180 + 1e-9], [lat, lat])
+    return math.hypot(x[1] - x[0], y[1] - y[0]) > 1  # of any unit; where they meet it is 1e-4
 
 
 def _project_bounds(

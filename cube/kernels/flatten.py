@@ -6,8 +6,8 @@ perpendicular to the line of sight, is added to the radar cell that the facet fa
 facets may fall in one cell (layover, foreshortening) and one facet in several cells. Gamma nought
 is then beta nought times the cell's slant area over that sum.
 
-The radar plane of this module has its own cells, about one map pixel each, whatever the spacing of
-the image: T along the track and S across it, where S is the range as ground range over a sphere.
+The radar plane of this module has its own cells, of the map's pixels' size and shape, whatever the
+spacing of the image: T along the track and S across it, where S is ground range over a sphere.
 On level ground pixels and cells are then equally dense at any incidence angle, so that their grids
 do not beat; a facet is spread bilinearly along T and by a cubic B-spline along S, which keeps what
 is left of the beat below 0.03 dB (`facet_reach`). Coordinates are absolute and facets are added in
@@ -47,19 +47,24 @@ class View:
         Distance of the satellite and of the ellipsoid from the Earth's centre where the track
         passes the area.
     speed_m_s : float
-        Along the ground, nominal: T is ``time * speed_m_s / pixel_m``.
-    pixel_m : float
-        Side of a cell on the ground.
+        Along the ground, nominal: T is ``time * speed_m_s / cell_m[0]``.
+    cell_m : (along, across)
+        Sides of a cell on the ground.
     """
 
     orbit: Orbit
     satellite_m: float
     earth_m: float
     speed_m_s: float
-    pixel_m: float
+    cell_m: tuple[float, float]
 
 
-def view_of(orbit: Orbit, point: NDArray[np.float64], pixel_m: float) -> View:
+def view_of(
+    orbit: Orbit,
+    point: NDArray[np.float64],
+    along_x: NDArray[np.float64],
+    along_y: NDArray[np.float64],
+) -> View:
     """View of an orbit on the surroundings of a point.
 
     Parameters
@@ -67,7 +72,9 @@ def view_of(orbit: Orbit, point: NDArray[np.float64], pixel_m: float) -> View:
     orbit : Orbit
     point : float64, shape (3,)
         Earth-fixed metres, on the ellipsoid.
-    pixel_m : float
+    along_x, along_y : float64, shape (3,)
+        Steps of one pixel along the map's columns and rows, metres. A cell is as long as the one
+        that goes with the track and as wide as the other.
 
     Raises
     ------
@@ -81,12 +88,14 @@ def view_of(orbit: Orbit, point: NDArray[np.float64], pixel_m: float) -> View:
     # the ground speed is 1 / |gradient of time along the ground|
     up = point / np.linalg.norm(point)
     level = rate - (rate @ up) * up
+    size_x, size_y = float(np.linalg.norm(along_x)), float(np.linalg.norm(along_y))
+    upright = abs(level @ along_y) * size_x >= abs(level @ along_x) * size_y
     return View(
         orbit,
         float(np.linalg.norm(position)),
         float(np.linalg.norm(point)),
         float(1 / np.linalg.norm(level)),
-        float(pixel_m),
+        (size_y, size_x) if upright else (size_x, size_y),
     )
 
 
@@ -108,7 +117,7 @@ def plane_coordinates(
         and at height 0, of the point's slant range.
     """
     time, slant = zero_doppler(view.orbit, points)
-    return time * (view.speed_m_s / view.pixel_m), _ground(view, slant) / view.pixel_m
+    return time * (view.speed_m_s / view.cell_m[0]), _ground(view, slant) / view.cell_m[1]
 
 
 def _ground(view: View, slant: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -169,9 +178,9 @@ def sight_terms(
     sign = np.sign(dot(normal, up))
     ground = _ground(view, slant)
     range_rate = view.satellite_m * np.sin(ground / view.earth_m) / slant  # dR / d ground
-    cell = view.pixel_m**2 / view.speed_m_s * range_rate * speed  # A_beta in m2
+    cell = view.cell_m[0] * view.cell_m[1] / view.speed_m_s * range_rate * speed  # A_beta in m2
     terms = [dot(s, normal), dot(s, np.cross(up, along_y)), dot(s, np.cross(along_x, up))]
-    level = _ground(view, slant + height * dot(s, up)) / view.pixel_m
+    level = _ground(view, slant + height * dot(s, up)) / view.cell_m[1]
     return np.stack([*(term * sign / cell for term in terms), level, np.sign(turn)], axis=-1)
 
 
@@ -193,7 +202,8 @@ def facet_reach(view: View, points: NDArray[np.float64]) -> tuple[float, float]:
     (T, S) : float
     """
     along, across = plane_coordinates(view, points)
-    turn = np.arctan2(abs(along[1] - along[0]), abs(across[1] - across[0]))
+    step = abs(along[1] - along[0]) * view.cell_m[0], abs(across[1] - across[0]) * view.cell_m[1]
+    turn = np.arctan2(*step)
     return (0.6, 0.6) if 20.0 < np.degrees(turn) < 70.0 else (1.05, 1.2)
 
 

@@ -59,7 +59,7 @@ def in_shadow(
     last = _RAYS * (int(t1) + 1), int(np.ceil(lattice[..., 3].max())) + 1
     highest = np.full((last[0] - first[0] + 1, last[1] - first[1] + 1), -2.0, "float32")
     angle = np.empty(height.shape, "float32")
-    shape = view.satellite_m, view.earth_m, view.pixel_m
+    shape = view.satellite_m, view.earth_m, view.cell_m[1]
     _collect(along, across, height, lattice, step, *shape, *first, highest, angle)
     _spread_far(highest)
     _compare(along, angle, lattice, step, *first, highest, out)

@@ -139,17 +139,20 @@ def identity(path: str) -> dict[str, str]:
     Raises
     ------
     SourceError
-        The file does not exist.
+        The file does not exist, or cannot be read.
     """
     try:
         state = Path(path).stat()
     except OSError as error:
         raise SourceError(f"{path}: no such file; check the path") from error
-    return {"name": Path(path).name, "sha256": _digest(path, state.st_size, state.st_mtime_ns)}
+    try:
+        return {"name": Path(path).name, "sha256": _digest(path, state.st_size, state.st_mtime_ns)}
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
 def lonlat_extent(raster: Raster) -> tuple[float, float, float, float]:
-    """Bounds of a raster in degrees: west, south, east, north."""
+    """Bounds of a raster in degrees: west, south, east, north; east may be beyond 180."""
     a, _, c, _, e, f = raster.transform
     height, width = raster.shape
     along = np.linspace(0, 1, 21)
@@ -158,4 +161,6 @@ def lonlat_extent(raster: Raster) -> tuple[float, float, float, float]:
     lon, lat = Transformer.from_crs(
         CRS.from_wkt(raster.crs_wkt), "EPSG:4326", always_xy=True
     ).transform(x, y)
+    if not raster.geographic and np.ptp(lon) > 180:
+        lon = np.where(lon < 0, lon + 360, lon)
     return float(np.min(lon)), float(np.min(lat)), float(np.max(lon)), float(np.max(lat))

@@ -82,7 +82,9 @@ def simulate_product(
         polarisations=polarisations,
         noise=noise,
     )
-    ground = ground_map(spec.geometry, lambda lat, lon: (lon, lat), _height_bounds(spec))
+    ground = ground_map(
+        spec.geometry, lambda at_lat, at_lon: (_near(at_lon, lon), at_lat), _height_bounds(spec)
+    )
     _, u, v = solve_terrain(ground, lambda lon, lat: np.asarray(height(lat, lon)))
     power = (sigma0 or _uniform)(v, u)
     points = [_target(spec.geometry, *item) for item in targets]
@@ -141,6 +143,11 @@ def _specification(
         slices=(SliceTimes(geometry.first_line_s - 1.5, stop + 1.5),),
         noise_scale=1.0 if noise else 0.0,
     )
+
+
+def _near(lon: Floats, centre: float) -> Floats:
+    """Longitudes without a jump at the antimeridian, within half a turn of `centre`."""
+    return centre + np.remainder(lon - centre + 180.0, 360.0) - 180.0
 
 
 def _constant(height_m: float) -> Callable[[Floats, Floats], Floats]:

@@ -80,7 +80,7 @@ def look(
         else:
             lit = np.ones(height.shape, "bool")
         cells = accumulate(plane, height, lit, terms, STEP, _reach(grid, view))
-        orbit, pace = annotation.orbit, view.speed_m_s / view.pixel_m
+        orbit, pace = annotation.orbit, view.speed_m_s / view.cell_m[0]
         limits = pace * (orbit.centre_s - orbit.half_s), pace * (orbit.centre_s + orbit.half_s)
         offset = part[0].start, part[1].start
         gather(cells, plane, lit, terms, STEP, offset, limits, seen)
@@ -139,14 +139,12 @@ def incidence_limits(annotation: Annotation) -> tuple[float, float]:
 
 def _views(grid: GeoBox, slices: tuple[Files, ...]) -> Iterator[tuple[Annotation, View]]:
     """Geometry of each slice over the grid, but for those whose orbit is far away."""
-    height, width = shape_of(grid)
-    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, np.asarray(width / 2), np.asarray(height / 2)))
-    middle = to_ecef(lon, lat, 0.0)
-    size_y, size_x = pixel_metres(grid)
+    row, col = (np.array([size // 2]) for size in shape_of(grid))
+    point, along_x, along_y, _ = (at[0, 0] for at in map_axes(grid, row, col, np.zeros((1, 1))))
     for files in slices:
         annotation = open_annotation(files)
         try:
-            yield annotation, view_of(annotation.orbit, middle, (size_y * size_x) ** 0.5)
+            yield annotation, view_of(annotation.orbit, point, along_x, along_y)
         except ConvergenceError:
             continue
 
