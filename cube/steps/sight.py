@@ -26,7 +26,7 @@ from cube.steps.relief import STEP
 __all__ = ["incidence_limits", "look", "map_axes"]
 
 _LOWEST_M, _HIGHEST_M = -1000.0, 9500.0
-_BESIDE_VOID = 2  # pixels; the cells of these lack the facets of the void
+_BESIDE_VOID = 4  # pixels; cells of these lack facets of the void: splines reach 3, slopes shift
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -62,7 +62,7 @@ def look(
     Returns
     -------
     Seen
-        Its ratio is NaN also within two pixels of a missing height, whose area is not known.
+        Its ratio is NaN also within four pixels of a missing height, whose area is not known.
     """
     part = _inside(window, inner)
     whole = Seen.nothing(imaged & ~np.isnan(height[part]))

@@ -57,7 +57,7 @@ def repaint(path: Path, change) -> np.ndarray:
 
 
 @pytest.mark.parametrize("nodata", [None, -32768.0], ids=["NaN", "declared"])
-def test_voids_are_unknown_with_two_pixels_around_and_spoil_nothing_else(
+def test_voids_are_unknown_with_four_pixels_around_and_spoil_nothing_else(
     radar, radar_cube, radar_build, tmp_path, nodata
 ):
     rng = np.random.default_rng(8)
@@ -76,11 +76,10 @@ def test_voids_are_unknown_with_two_pixels_around_and_spoil_nothing_else(
     away = distance_transform_cdt(np.isfinite(ds.dem.values), metric="chessboard")
     assert 0.01 < (away == 0).mean() < 0.1
     for name in ("rtc_anf", "vv", "vh"):
-        np.testing.assert_array_equal(np.isnan(ds[name].values[0]), away <= 2)
+        np.testing.assert_array_equal(np.isnan(ds[name].values[0]), away <= 4)
     assert not (ds["mask"].values[0] & (Flag.SHADOW | Flag.LAYOVER)).any()
-    # cells just beyond lack some of the void's facets where range is compressed
+    # farther cells hold all facets but for what the void may fold over them
     error = np.abs(10 * np.log10(ds.rtc_anf.values[0] / whole.rtc_anf.values[0]))
-    assert error[away == 3].max() < 0.1
     assert error[away >= 5].max() < 0.01
 
 
