@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -199,7 +200,13 @@ def pixel_to_map(
 
 def to_lonlat(grid: GeoBox) -> Any:
     """Return a function (x, y) -> (lon, lat) in degrees for the CRS of `grid`."""
-    return ProjTransformer.from_crs(crs_of(grid).proj, "EPSG:4326", always_xy=True).transform
+    return _lonlat_of(str(crs_of(grid))).transform
+
+
+@lru_cache(maxsize=16)
+def _lonlat_of(crs: str) -> ProjTransformer:
+    # transformers may be shared between threads; to make one takes as long as a tile's geometry
+    return ProjTransformer.from_crs(CRS(crs).proj, "EPSG:4326", always_xy=True)
 
 
 def cell_area(grid: GeoBox, rows: slice, cols: slice, step: int = 64) -> NDArray[np.float64]:

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from cube.errors import PlanError, SourceError
-from pipelines.benchmark_scene import Hills, MadeScene, make_scene
+from cube.readers.window import Window
+from pipelines.benchmark_scene import Kept, MadeScene, hills, make_scene
 from pipelines.benchmark_speed import cpu_model, seconds
 
 __all__ = ["compare"]
@@ -186,7 +187,8 @@ def _our_correction(what: dict[str, Any]) -> Callable[[], Any]:
     from cube.steps.backscatter import PassSource, backscatter
 
     scene, size = _scene(what), what["size"]
-    source = PassSource(scene.grid(size), Hills((size, size)), ((scene.files,),), "beta0")
+    height = Kept(hills(Window(0, 0, size, size)))
+    source = PassSource(scene.grid(size), height, ((scene.files,),), "beta0")
     lazy = backscatter(source, size)
     return lambda: lazy.compute(scheduler="synchronous")
 
@@ -205,8 +207,6 @@ def _their_correction(what: dict[str, Any], **options: Any) -> Callable[[], Any]
     import rasterio
     import sarsen
 
-    from cube.readers.window import Window
-
     scene, size = _scene(what), what["size"]
     grid = scene.grid(size)
     dem, out = (Path(what["folder"]) / f"{name}-{size}.tif" for name in ("dem", "gtc"))
@@ -214,7 +214,7 @@ def _their_correction(what: dict[str, Any], **options: Any) -> Callable[[], Any]
         dem, "w", driver="GTiff", dtype="float32", count=1, height=size, width=size,
         crs=str(grid.crs), transform=grid.affine,
     ) as file:  # fmt: skip
-        file.write(Hills((size, size)).read(Window(0, 0, size, size)), 1)
+        file.write(hills(Window(0, 0, size, size)), 1)
     name = f"{scene.safe.name.split('_')[1]}/{scene.polarisation.upper()}"
 
     def work() -> Any:

@@ -21,7 +21,7 @@ from cube.readers.scene import Files
 from cube.readers.window import Window
 from cube.simulate import rewrite_pixels
 
-__all__ = ["SPACING_M", "Hills", "MadeScene", "make_scene", "open_scene", "write_hills"]
+__all__ = ["SPACING_M", "Kept", "MadeScene", "hills", "make_scene", "open_scene", "write_hills"]
 
 SPACING_M = 10.0
 _AROUND = 1700  # lines before and after the middle: 34 km, a turned map of 20 km by 20 km
@@ -29,28 +29,35 @@ _POWER = 30_000.0  # of the numbers, squared; a common level over land
 _LOOKS = 4.4
 
 
-@dataclass(frozen=True)
-class Hills:
-    """Heights of hills of 300 m over 4 km on any grid, read like a DEM that lies on it.
+def hills(window: Window) -> NDArray[np.float32]:
+    """Heights of hills of 300 m over 4 km, metres, shape ``window.shape``; slopes up to 27 degrees.
 
-    Attributes
-    ----------
-    shape : (rows, columns)
+    What is before the first pixel goes on as it is.
     """
+    rows = np.arange(window.line, window.line_stop)[:, None] / 70
+    cols = np.arange(window.sample, window.sample_stop)[None] / 60
+    return np.asarray(400 + 300 * np.sin(cols) * np.cos(rows), "float32")
 
-    shape: tuple[int, int]
+
+class Kept:
+    """A layer in memory, read like one that is stored."""
+
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        self._values = values
+        self.shape = values.shape
+
+    def __dask_tokenize__(self) -> int:
+        return id(self._values)  # one of its own; its pixels need not be looked at for it
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Metres, shape ``window.shape``."""
-        rows = np.arange(window.line, window.line_stop)[:, None] / 70
-        cols = np.arange(window.sample, window.sample_stop)[None] / 60
-        return np.asarray(400 + 300 * np.sin(cols) * np.cos(rows), "float32")
+        """Part of the layer."""
+        return self._values[window.line : window.line_stop, window.sample : window.sample_stop]
 
 
 def write_hills(scene: MadeScene, size: int, path: Path) -> Path:
     """DEM of the hills on the map of `size` by `size` pixels, and as far again on every side."""
     grid = scene.grid(3 * size)
-    height = Hills((size, size)).read(Window(-size, -size, 2 * size, 2 * size))
+    height = hills(Window(-size, -size, 2 * size, 2 * size))
     with rasterio.open(
         path, "w", driver="GTiff", height=3 * size, width=3 * size, count=1, dtype="float32",
         crs=str(grid.crs), transform=grid.affine, tiled=True,

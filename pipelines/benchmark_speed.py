@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
-from cube.grid import shape_of
 from cube.kernels.geocode import image_coordinates
 from cube.kernels.lee_sigma import lee_sigma, z98
 from cube.kernels.radiometry import calibrate
 from cube.readers.annotation import read_annotation
 from cube.readers.calibration import read_radiometry
-from cube.readers.dem import open_dem
+from cube.readers.dem import Dem, open_dem
 from cube.readers.scene import open_annotation
 from cube.readers.window import Window
 from cube.steps.backscatter import PassSource, backscatter
 from cube.steps.heights import node_lonlat
-from cube.steps.relief import reach_of, read_relief
-from cube.steps.sight import incidence_limits
-from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
-from pipelines.benchmark_scene import Hills, MadeScene, make_scene, write_hills
+from cube.steps.relief import Reach, reach_of, read_relief
+from cube.steps.sight import incidence_limits, look
+from cube.steps.terrain import Exclusion, Surface, surface_layers
+from pipelines.benchmark_scene import Kept, MadeScene, hills, make_scene, write_hills
 
 __all__ = ["JOBS", "cpu_model", "flattening", "measure", "seconds"]
 
@@ -38,7 +38,7 @@ Job = tuple[Callable[[], object], int]
 
 
 def _calibration(scene: MadeScene) -> Job:
-    """Numbers to sigma nought without noise, a window of the image in memory."""
+    """Numbers to sigma nought, thermal noise removed, a window of the image in memory."""
     tables = read_radiometry(scene.files.calibration, scene.files.noise, "sigma0")
     line, sample, numbers = scene.numbers(2048)
     return lambda: calibrate(numbers, line, sample, tables), numbers.size
@@ -59,16 +59,23 @@ def _geometry(scene: MadeScene) -> Job:
 def _geometric_correction(scene: MadeScene) -> Job:
     """File of numbers to a block of the map, as a build does it, with heights at hand."""
     grid = scene.grid(2048)
-    source = PassSource(grid, Hills(shape_of(grid)), ((scene.files,),), "sigma0")
+    height = Kept(hills(Window(0, 0, 2048, 2048)))
+    source = PassSource(grid, height, ((scene.files,),), "sigma0")
     lazy = backscatter(source, 2048)
     return lambda: lazy.compute(scheduler="synchronous"), 2048 * 2048
 
 
-def _flattened(scene: MadeScene) -> Job:
-    """File of numbers to a terrain-flattened block with its masks, halo included.
+def _copy(scene: MadeScene) -> Job:
+    """Numbers to float32 and nothing else: what a pass over memory takes, the limit of all."""
+    _, _, numbers = scene.numbers(2048)
+    return lambda: numbers.astype("float32"), numbers.size
 
-    Heights from a DEM of 30 m, illuminated area, layover, shadow, incidence angle and slopes, then
-    beta nought as in a build. The stages hand the ratio of areas over in memory, not on disk.
+
+def _flattened(scene: MadeScene) -> Job:
+    """File of numbers to a terrain-flattened block with its masks, with heights at hand.
+
+    Illuminated area, layover and shadow of the block with its halo, then beta nought as in a build.
+    The stages hand the ratio of areas over in memory, not on disk.
     """
     work = flattening(scene, 2048)
     return work, 2048 * 2048
@@ -76,38 +83,43 @@ def _flattened(scene: MadeScene) -> Job:
 
 def flattening(scene: MadeScene, size: int) -> Callable[[], NDArray[np.float32]]:
     """What gives a terrain-flattened block of that size over hills, with all around it."""
-    grid = scene.grid(3 * size)
-    dem = open_dem(str(write_hills(scene, size, scene.safe.parent / "hills.tif")), "ellipsoid")
-    surface = Surface(
-        grid, dem, None, None, ((1, (scene.files,)),), Exclusion(10.0, 15.0), flattened=True
-    )
-    limits = incidence_limits(open_annotation(scene.files))
-    reach = reach_of(read_relief(grid, dem), grid, size, limits)
-    layers = surface_layers(surface, reach).blocks[:, 1, 1]
-    at = [name for name, _ in surface_bands(surface)].index("rtc_anf")
-    middle = slice(size, 2 * size)
+    grid, _, reach = _hilly(scene, size)
+    block = slice(size, 2 * size), slice(size, 2 * size)
+    rows, cols = reach.window(*block)
+    around = Window(rows.start - size, cols.start - size, rows.stop - size, cols.stop - size)
+    height = hills(around)
+    own = Kept(hills(Window(0, 0, size, size)))
+    imaged = np.ones((size, size), "bool")
 
     def work() -> NDArray[np.float32]:
-        found = layers.compute(scheduler="synchronous")
-        inner = grid[middle, middle]
-        kept = _Kept(found[0]), _Kept(found[at])
-        source = PassSource(inner, kept[0], ((scene.files,),), "gamma0_rtc", ratio=kept[1])
+        seen = look(grid, (rows, cols), block, height, (scene.files,), imaged)
+        ratio = Kept(seen.ratio)
+        source = PassSource(grid[block], own, ((scene.files,),), "gamma0_rtc", ratio=ratio)
         flat: NDArray[np.float32] = backscatter(source, size).compute(scheduler="synchronous")
         return flat
 
     return work
 
 
-class _Kept:
-    """A layer in memory, read like one that is stored."""
+def _surface(scene: MadeScene) -> Job:
+    """A block of the layers that all passes of a track share, from a DEM of 10 m on disk.
 
-    def __init__(self, values: NDArray[np.float32]) -> None:
-        self._values = values
-        self.shape = values.shape
+    Heights, slopes, incidence angles, masks and the ratio of areas; once for all passes.
+    """
+    size = 2048
+    grid, dem, reach = _hilly(scene, size)
+    tracks = ((1, (scene.files,)),)
+    surface = Surface(grid, dem, None, None, tracks, Exclusion(10.0, 15.0), flattened=True)
+    layers = surface_layers(surface, reach).blocks[:, 1, 1]
+    return lambda: layers.compute(scheduler="synchronous"), size * size
 
-    def read(self, window: Window) -> NDArray[np.float32]:
-        """Part of the layer."""
-        return self._values[window.line : window.line_stop, window.sample : window.sample_stop]
+
+def _hilly(scene: MadeScene, size: int) -> tuple[GeoBox, Dem, Reach]:
+    """Map of three by three blocks over hills, their DEM and the blocks' halos."""
+    grid = scene.grid(3 * size)
+    dem = open_dem(str(write_hills(scene, size, scene.safe.parent / "hills.tif")), "ellipsoid")
+    limits = incidence_limits(open_annotation(scene.files))
+    return grid, dem, reach_of(read_relief(grid, dem), grid, size, limits)
 
 
 def _lee_sigma(scene: MadeScene) -> Job:
@@ -118,10 +130,12 @@ def _lee_sigma(scene: MadeScene) -> Job:
 
 
 JOBS: dict[str, Callable[[MadeScene], Job]] = {
+    "copy": _copy,
     "calibration": _calibration,
     "geometry": _geometry,
     "geometric_correction": _geometric_correction,
     "flattened": _flattened,
+    "surface": _surface,
     "lee_sigma": _lee_sigma,
 }
 """What is measured; each is given a scene whose pixels are there around the middle."""

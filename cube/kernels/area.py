@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 
-@njit(nogil=True, cache=True)
+
+@compiled
 def _class_area(classes, cell_area):  # type: ignore[no-untyped-def]
     sums = np.zeros(256)
     for i in range(classes.shape[0]):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.orbit import Orbit
 
 _ROUNDS = 12
@@ -59,7 +59,7 @@ def zero_doppler(
     return time.reshape(shape), slant.reshape(shape)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _place(rows, u, out):  # type: ignore[no-untyped-def]
     """Polynomials of three axes at `u`, and nothing else, in place."""
     out[:] = 0.0
@@ -68,7 +68,7 @@ def _place(rows, u, out):  # type: ignore[no-untyped-def]
             out[a] = out[a] * u + rows[k, a]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _solve(points, places, speeds, centre, half, time, slant):  # type: ignore[no-untyped-def]
     """Solve every point by itself; returns the largest last step, in seconds."""
     worst = 0.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 
-@njit(nogil=True, cache=True)
+
+@compiled
 def _reaches(drain, downstream, sequence):  # type: ignore[no-untyped-def]
     out = drain.copy()
     for cell in sequence:  # from the mouth upwards

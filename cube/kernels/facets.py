@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled, inlined
 from cube.kernels.flatten import plane_bounds
 
 __all__ = ["Cells", "Seen", "accumulate", "gather"]
@@ -19,7 +19,6 @@ __all__ = ["Cells", "Seen", "accumulate", "gather"]
 LEAST_SHARE = 0.05
 """Cells with less than this share of level ground's area hold no signal to be corrected: shadow."""
 _MOST_PARTS = 64  # of a facet along one axis: a cliff of 75 cells
-_MANY, _BACK = np.uint8(1), np.uint8(2)  # taken in parts; range shrinks along the ground
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +82,13 @@ def accumulate(
     return Cells(first, area, folded)
 
 
-@njit(nogil=True, cache=True)
-def _interpolate_row(lattice, at, out):  # type: ignore[no-untyped-def]
-    """Fill ``out[c, k]`` with a lattice's first terms at a fractional row."""
-    r = min(int(at), lattice.shape[0] - 2)
-    f = at - r
-    for c in range(out.shape[0]):
-        for k in range(out.shape[1]):
-            out[c, k] = lattice[r, c, k] * (1 - f) + lattice[r + 1, c, k] * f
+@inlined
+def _corners(values, i, j):  # type: ignore[no-untyped-def]
+    """Of a facet; no view is made, which would take as long as the facet."""
+    return values[i, j], values[i, j + 1], values[i + 1, j], values[i + 1, j + 1]
 
 
-@njit(nogil=True, cache=True)
-def _count(reach_t, far_t, reach_s, far_s):  # type: ignore[no-untyped-def]
-    """Parts of a facet along one axis, from how far it reaches in the plane."""
-    need = max(reach_s / far_s, reach_t / far_t)
-    return min(max(int(np.ceil(need)), 1), _MOST_PARTS)
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def _spread(cells, wide, first_t, first_s, t, s, value):  # type: ignore[no-untyped-def]
     """Add a value at an absolute place: bilinear along T, cubic B-spline along S."""
     t0 = np.floor(t)
@@ -129,111 +117,176 @@ def _spread(cells, wide, first_t, first_s, t, s, value):  # type: ignore[no-unty
     cells[here + two] += w3 * below
 
 
-@njit(nogil=True, cache=True)
-def _fold(folded, first_t, first_s, t, s):  # type: ignore[no-untyped-def]
+@compiled
+def _fold(folded, first_t, first_s, along, across, i, j):  # type: ignore[no-untyped-def]
     """Mark every cell between a facet's corners."""
-    low_t, high_t = min(min(t[0, 0], t[0, 1]), min(t[1, 0], t[1, 1])), t.max()
-    low_s, high_s = min(min(s[0, 0], s[0, 1]), min(s[1, 0], s[1, 1])), s.max()
-    for i in range(int(np.rint(low_t)) - first_t, int(np.rint(high_t)) - first_t + 1):
-        for j in range(int(np.rint(low_s)) - first_s, int(np.rint(high_s)) - first_s + 1):
-            folded[i, j] = True
+    t00, t01, t10, t11 = _corners(along, i, j)
+    s00, s01, s10, s11 = _corners(across, i, j)
+    low_t, high_t = min(min(t00, t01), min(t10, t11)), max(max(t00, t01), max(t10, t11))
+    low_s, high_s = min(min(s00, s01), min(s10, s11)), max(max(s00, s01), max(s10, s11))
+    for k in range(int(np.rint(low_t)) - first_t, int(np.rint(high_t)) - first_t + 1):
+        for m in range(int(np.rint(low_s)) - first_s, int(np.rint(high_s)) - first_s + 1):
+            folded[k, m] = True
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _accumulate(  # type: ignore[no-untyped-def]
     along, across, height, lit, lattice, step, far_t, far_s, first_t, first_s, area, folded
 ):
     """Add facets row by row: first what each is, on vectors, then where it goes."""
     rows, cols = height.shape
-    terms = np.empty((lattice.shape[1], 3))
+    table = _along_columns(lattice[:, :, :3], step, 0.5, cols - 1)
     orientation = lattice[0, 0, 4]
     cells, wide = area.ravel(), area.shape[1]
-    at_t, at_s = np.empty(cols - 1), np.empty(cols - 1)
-    value, kind = np.empty(cols - 1, np.float32), np.empty(cols - 1, np.uint8)
+    terms, at = np.empty((3, cols - 1)), np.empty((2, cols - 1))
+    turn, value = np.empty(cols - 1), np.empty(cols - 1)
+    down, broad = np.empty(cols - 1), np.empty(cols - 1)
     for i in range(rows - 1):
-        _interpolate_row(lattice, (i + 0.5) / step, terms)
-        t, s, h, light = along[i : i + 2], across[i : i + 2], height[i : i + 2], lit[i : i + 2]
-        _describe(t, s, h, light, terms, step, far_t, far_s, orientation, at_t, at_s, value, kind)
+        _between(table, (i + 0.5) / step, terms)
+        _middle(along[i], along[i + 1], at[0])
+        _middle(across[i], across[i + 1], at[1])
+        _facet_areas(height[i], height[i + 1], lit[i], lit[i + 1], terms, value)
+        sides = along[i], along[i + 1], 1 / far_t, across[i], across[i + 1], 1 / far_s
+        _parts_down(*sides, down)
+        _parts_across(*sides, broad)
+        _turned(along[i], along[i + 1], across[i], across[i + 1], orientation, turn)
         for j in range(cols - 1):
-            if kind[j] & _MANY:
-                corners = t[:, j : j + 2], s[:, j : j + 2], h[:, j : j + 2]
+            if value[j] != value[j]:
+                continue
+            if down[j] + broad[j] > 2:
+                a, b, c = terms[0, j], terms[1, j], terms[2, j]
                 seen = _in_parts(
-                    *corners, terms, step, j, far_t, far_s, cells, wide, first_t, first_s
+                    along,
+                    across,
+                    height,
+                    i,
+                    j,
+                    a,
+                    b,
+                    c,
+                    down[j],
+                    broad[j],
+                    cells,
+                    wide,
+                    first_t,
+                    first_s,
                 )
             else:
                 seen = value[j] > 0
                 if seen:
-                    _spread(cells, wide, first_t, first_s, at_t[j], at_s[j], value[j])
-            if seen and kind[j] & _BACK:
-                _fold(folded, first_t, first_s, t[:, j : j + 2], s[:, j : j + 2])
+                    _spread(cells, wide, first_t, first_s, at[0, j], at[1, j], np.float32(value[j]))
+            if seen and turn[j] < 0:
+                _fold(folded, first_t, first_s, along, across, i, j)
 
 
-@njit(nogil=True, cache=True)
-def _describe(  # type: ignore[no-untyped-def]
-    t, s, h, lit, terms, step, far_t, far_s, orientation, at_t, at_s, value, kind
+@compiled
+def _along_columns(lattice, step, first, cols):  # type: ignore[no-untyped-def]
+    """Terms of a lattice's rows at the columns from `first` on, shape (rows, terms, cols)."""
+    out = np.empty((lattice.shape[0], lattice.shape[2], cols))
+    for r in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            for j in range(cols):
+                c = min(int(first + j) // step, lattice.shape[1] - 2)
+                f = (first + j) / step - c
+                out[r, k, j] = lattice[r, c, k] * (1 - f) + lattice[r, c + 1, k] * f
+    return out
+
+
+# Each of these fills one array from few others: with more, the compiler gives up proving that
+# they do not overlap, and leaves the loop to one facet at a time. Hence no branches either.
+
+
+@compiled
+def _between(table, at, out):  # type: ignore[no-untyped-def]
+    """Terms at a fractional row."""
+    r = min(int(at), table.shape[0] - 2)
+    f = at - r
+    for k in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[k, j] = table[r, k, j] * (1 - f) + table[r + 1, k, j] * f
+
+
+@compiled
+def _middle(top, bottom, out):  # type: ignore[no-untyped-def]
+    """Mean of the corners."""
+    for j in range(len(out)):
+        out[j] = 0.25 * ((top[j] + top[j + 1]) + (bottom[j] + bottom[j + 1]))
+
+
+@compiled
+def _facet_areas(top, bottom, lit_top, lit_bottom, terms, out):  # type: ignore[no-untyped-def]
+    """Area that is seen, below 0 where it faces away; NaN where a corner is missing or two dark."""
+    a, b, c = terms
+    for j in range(len(out)):
+        h00, h01, h10, h11 = top[j], top[j + 1], bottom[j], bottom[j + 1]
+        rise_x = 0.5 * ((h01 - h00) + (h11 - h10))
+        rise_y = 0.5 * ((h10 - h00) + (h11 - h01))
+        out[j] = a[j] + b[j] * rise_x + c[j] * rise_y
+    for j in range(len(out)):
+        light = np.uint8(lit_top[j]) + np.uint8(lit_top[j + 1])
+        light += np.uint8(lit_bottom[j]) + np.uint8(lit_bottom[j + 1])
+        out[j] = out[j] if light >= 3 else np.nan
+
+
+@compiled
+def _parts_across(t_top, t_bottom, per_t, s_top, s_bottom, per_s, out):  # type: ignore[no-untyped-def]
+    """Parts of facets along the columns, from how far their upper and lower sides reach."""
+    for j in range(len(out)):
+        t = max(abs(t_top[j + 1] - t_top[j]), abs(t_bottom[j + 1] - t_bottom[j]))
+        s = max(abs(s_top[j + 1] - s_top[j]), abs(s_bottom[j + 1] - s_bottom[j]))
+        out[j] = min(max(np.ceil(max(t * per_t, s * per_s)), 1.0), _MOST_PARTS)
+
+
+@compiled
+def _parts_down(t_top, t_bottom, per_t, s_top, s_bottom, per_s, out):  # type: ignore[no-untyped-def]
+    """Parts of facets along the rows, from how far their left and right sides reach."""
+    for j in range(len(out)):
+        t = max(abs(t_bottom[j] - t_top[j]), abs(t_bottom[j + 1] - t_top[j + 1]))
+        s = max(abs(s_bottom[j] - s_top[j]), abs(s_bottom[j + 1] - s_top[j + 1]))
+        out[j] = min(max(np.ceil(max(t * per_t, s * per_s)), 1.0), _MOST_PARTS)
+
+
+@compiled
+def _cell(t, s, first_t, first_s, wide, out):  # type: ignore[no-untyped-def]
+    """Number of the cell below both coordinates; anything where they are missing."""
+    for j in range(len(out)):
+        out[j] = np.int32((np.floor(t[j]) - first_t) * wide + (np.floor(s[j]) - first_s))
+
+
+@compiled
+def _turned(t_top, t_bottom, s_top, s_bottom, orientation, out):  # type: ignore[no-untyped-def]
+    """Below 0 where range shrinks along the ground."""
+    for j in range(len(out)):
+        t00, t01, t10, t11 = t_top[j], t_top[j + 1], t_bottom[j], t_bottom[j + 1]
+        s00, s01, s10, s11 = s_top[j], s_top[j + 1], s_bottom[j], s_bottom[j + 1]
+        t_x, t_y = (t01 - t00) + (t11 - t10), (t10 - t00) + (t11 - t01)
+        s_x, s_y = (s01 - s00) + (s11 - s10), (s10 - s00) + (s11 - s01)
+        out[j] = (t_x * s_y - t_y * s_x) * orientation
+
+
+@inlined
+def _in_parts(  # type: ignore[no-untyped-def]
+    along, across, height, i, j, a, b, d, down, broad, cells, wide, first_t, first_s
 ):
-    """Middle, area and kind of each facet of a row; an area of 0 where there is none."""
-    cols = len(value)
-    none = np.float32(0)
-    for c in range(terms.shape[0] - 1):
-        base = c * step
-        a0, b0, c0 = terms[c, 0], terms[c, 1], terms[c, 2]
-        da = (terms[c + 1, 0] - a0) / step
-        db = (terms[c + 1, 1] - b0) / step
-        dc = (terms[c + 1, 2] - c0) / step
-        for j in range(base, min(base + step, cols)):  # without branches: it runs on vectors
-            t00, t01, t10, t11 = t[0, j], t[0, j + 1], t[1, j], t[1, j + 1]
-            s00, s01, s10, s11 = s[0, j], s[0, j + 1], s[1, j], s[1, j + 1]
-            tx0, tx1, ty0, ty1 = t01 - t00, t11 - t10, t10 - t00, t11 - t01
-            sx0, sx1, sy0, sy1 = s01 - s00, s11 - s10, s10 - s00, s11 - s01
-            f = (j - base) + 0.5
-            h00, h01, h10, h11 = h[0, j], h[0, j + 1], h[1, j], h[1, j + 1]
-            rise_x = 0.5 * ((h01 - h00) + (h11 - h10))
-            rise_y = 0.5 * ((h10 - h00) + (h11 - h01))
-            seen = (a0 + da * f) + (b0 + db * f) * rise_x + (c0 + dc * f) * rise_y
-            # NaN compares as false: a facet with a corner missing is none
-            many = (abs(sx0) > far_s) | (abs(sx1) > far_s) | (abs(sy0) > far_s) | (abs(sy1) > far_s)
-            many |= (
-                (abs(tx0) > far_t) | (abs(tx1) > far_t) | (abs(ty0) > far_t) | (abs(ty1) > far_t)
-            )
-            back = ((tx0 + tx1) * (sy0 + sy1) - (ty0 + ty1) * (sx0 + sx1)) * orientation < 0
-            dark = np.uint8(lit[0, j]) + np.uint8(lit[0, j + 1])
-            dark += np.uint8(lit[1, j]) + np.uint8(lit[1, j + 1])
-            known = (seen == seen) & (dark >= 3)
-            at_t[j] = 0.25 * ((t00 + t01) + (t10 + t11))
-            at_s[j] = 0.25 * ((s00 + s01) + (s10 + s11))
-            value[j] = np.float32(seen) if known & (seen > 0) else none
-            kind[j] = (_MANY if many & known else 0) | (_BACK if back & known else 0)
-
-
-@njit(nogil=True, cache=True)
-def _in_parts(t, s, h, terms, step, j, far_t, far_s, cells, wide, first_t, first_s):  # type: ignore[no-untyped-def]
     """Add a facet that reaches over several cells in parts; whether any of it is seen."""
-    c = min(j // step, terms.shape[0] - 2)
-    f = (j - c * step + 0.5) / step
-    a, b, d = terms[c] * (1 - f) + terms[c + 1] * f
-    t00, t01, t10, t11 = t[0, 0], t[0, 1], t[1, 0], t[1, 1]
-    s00, s01, s10, s11 = s[0, 0], s[0, 1], s[1, 0], s[1, 1]
-    h00, h01, h10, h11 = h[0, 0], h[0, 1], h[1, 0], h[1, 1]
-    nx = _count(
-        max(abs(t01 - t00), abs(t11 - t10)), far_t, max(abs(s01 - s00), abs(s11 - s10)), far_s
-    )
-    ny = _count(
-        max(abs(t10 - t00), abs(t11 - t01)), far_t, max(abs(s10 - s00), abs(s11 - s01)), far_s
-    )
+    t00, t01, t10, t11 = _corners(along, i, j)
+    s00, s01, s10, s11 = _corners(across, i, j)
+    h00, h01, h10, h11 = _corners(height, i, j)
+    per_v, per_u = 1 / down, 1 / broad
+    share = per_v * per_u
     seen = False
-    for p in range(ny):
-        v = (p + 0.5) / ny
+    for p in range(int(down)):
+        v = (p + 0.5) * per_v
         tl, sl = t00 + (t10 - t00) * v, s00 + (s10 - s00) * v
         td, sd = t01 + (t11 - t01) * v - tl, s01 + (s11 - s01) * v - sl
         here = a + b * ((h01 - h00) * (1 - v) + (h11 - h10) * v)
-        for q in range(nx):
-            u = (q + 0.5) / nx
-            value = (here + d * ((h10 - h00) * (1 - u) + (h11 - h01) * u)) / (nx * ny)
+        for q in range(int(broad)):
+            u = (q + 0.5) * per_u
+            value = (here + d * ((h10 - h00) * (1 - u) + (h11 - h01) * u)) * share
             if value > 0:
                 seen = True
-                place = tl + td * u, sl + sd * u
-                _spread(cells, wide, first_t, first_s, *place, np.float32(value))
+                t, s = tl + td * u, sl + sd * u
+                _spread(cells, wide, first_t, first_s, t, s, np.float32(value))
     return seen
 
 
@@ -307,34 +360,44 @@ def gather(
     )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _gather(  # type: ignore[no-untyped-def]
     area, folded, first_t, first_s, along, across, lit, lattice, step, row0, col0, low, high,
     ratio, layover, shadow, wanted,
 ):  # fmt: skip
     rows, cols = ratio.shape
-    level = np.empty((lattice.shape[1], 1))
-    one = np.float32(1)
+    table = _along_columns(lattice[:, :, :1], step, col0, cols)
+    level = np.empty((1, cols))
+    one, next_, wide = np.float32(1), np.uint64(1), area.shape[1]
+    below = np.uint64(wide)
+    cells, marks = area.ravel(), folded.ravel()
+    from_cell, nearest = np.empty(cols, np.int32), np.empty(cols, np.int32)
     for i in range(rows):
-        _interpolate_row(lattice, (row0 + i) / step, level)
+        _between(table, (row0 + i) / step, level)
+        t, s = along[row0 + i, col0 : col0 + cols], across[row0 + i, col0 : col0 + cols]
+        _cell(t, s, first_t, first_s, wide, from_cell)
+        _nearest(t, s, first_t, first_s, wide, nearest)
         for j in range(cols):
-            t, s = along[row0 + i, col0 + j], across[row0 + i, col0 + j]
-            if not (wanted[i, j] and low <= t <= high):
+            if not (wanted[i, j] and low <= t[j] <= high):
                 continue
             wanted[i, j] = False
             if not lit[row0 + i, col0 + j]:
                 shadow[i, j] = True
                 continue
-            t0, s0 = np.floor(t), np.floor(s)
-            k, m = int(t0) - first_t, int(s0) - first_s
-            ft, fs = np.float32(t - t0), np.float32(s - s0)
-            top = area[k, m] * (one - fs) + area[k, m + 1] * fs
-            bottom = area[k + 1, m] * (one - fs) + area[k + 1, m + 1] * fs
+            k = np.uint64(from_cell[j])
+            ft, fs = np.float32(t[j] - np.floor(t[j])), np.float32(s[j] - np.floor(s[j]))
+            top = cells[k] * (one - fs) + cells[k + next_] * fs
+            bottom = cells[k + below] * (one - fs) + cells[k + below + next_] * fs
             value = top * (one - ft) + bottom * ft
-            c = min((col0 + j) // step, level.shape[0] - 2)
-            f = (col0 + j) / step - c
-            if value >= LEAST_SHARE * (level[c, 0] * (1 - f) + level[c + 1, 0] * f):
+            if value >= LEAST_SHARE * level[0, j]:
                 ratio[i, j] = value
-                layover[i, j] = folded[int(np.rint(t)) - first_t, int(np.rint(s)) - first_s]
+                layover[i, j] = marks[np.uint64(nearest[j])]
             else:
                 shadow[i, j] = True
+
+
+@compiled
+def _nearest(t, s, first_t, first_s, wide, out):  # type: ignore[no-untyped-def]
+    """Number of the nearest cell; anything where the coordinates are missing."""
+    for j in range(len(out)):
+        out[j] = np.int32((np.rint(t[j]) - first_t) * wide + (np.rint(s[j]) - first_s))

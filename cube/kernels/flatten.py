@@ -20,9 +20,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.doppler import zero_doppler
 from cube.kernels.orbit import Orbit
 
@@ -207,7 +207,7 @@ def facet_reach(view: View, points: NDArray[np.float64]) -> tuple[float, float]:
     return (0.6, 0.6) if 20.0 < np.degrees(turn) < 70.0 else (1.05, 1.2)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def plane_bounds(along, across):  # type: ignore[no-untyped-def]
     """Lowest and highest T, then S, as whole numbers below; infinite where none is known."""
     t0, t1, s0, s1 = np.inf, -np.inf, np.inf, -np.inf

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.multilook import box_mean
 
 __all__ = [
@@ -90,7 +90,7 @@ def drop(
     return np.asarray(10 * np.log10(ratio), dtype=np.float32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _class_of(
     chance: float, permanent: int, before: float, dropped: float, mask: int, least: float
 ) -> int:
@@ -110,7 +110,7 @@ def _class_of(
     return FLOOD
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _classify(
     probability: Float32,
     permanent: UInt8,
@@ -206,7 +206,7 @@ def _stack(values: NDArray[Any], dtype: str, name: str) -> NDArray[Any]:
     return array
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _median(stack: Float32, least: int) -> Float32:
     times, lines, samples = stack.shape
     out = np.empty((lines, samples), np.float32)
@@ -338,7 +338,7 @@ def first(flood: NDArray[np.integer]) -> NDArray[np.int32]:
     return np.where(flooded.any(axis=0), flooded.argmax(axis=0), -1).astype(np.int32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _duration(flood: UInt8, days: NDArray[np.float64]) -> Float32:
     times, lines, samples = flood.shape
     out = np.empty((lines, samples), np.float32)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.delay import path_delay
 from cube.kernels.doppler import zero_doppler
 from cube.kernels.ellipsoid import normals, to_ecef
@@ -134,7 +134,7 @@ def sight_lattice(
     return np.stack([*parts, line, sample], axis=-1)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _arccos(x):  # type: ignore[no-untyped-def]
     """Arc cosine to 2e-8 radian (Abramowitz & Stegun 1964, eq. 4.4.46); NaN stays NaN."""
     u = abs(x)
@@ -151,7 +151,7 @@ def _arccos(x):  # type: ignore[no-untyped-def]
     return np.pi - angle if x < 0 else angle
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _lattice_row(lattice, row, step, start, rise):  # type: ignore[no-untyped-def]
     """A lattice's fields at a row of pixels: at its columns, and by how much they grow a pixel."""
     r = min(row // step, lattice.shape[0] - 2)
@@ -164,7 +164,7 @@ def _lattice_row(lattice, row, step, start, rise):  # type: ignore[no-untyped-de
             rise[k, c] = (start[k, c + 1] - start[k, c]) / step
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _horn(north, here, south, east, up):  # type: ignore[no-untyped-def]
     """Horn's weighted differences of a row of heights with a pixel of halo; row 0 is north."""
     two = np.float32(2)
@@ -180,7 +180,7 @@ def _horn(north, here, south, east, up):  # type: ignore[no-untyped-def]
         )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _local_incidence(height, lattice, step, size_x, size_y, lines, samples, out):  # type: ignore[no-untyped-def]
     rows, cols = out.shape
     count = lattice.shape[1]

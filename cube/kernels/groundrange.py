@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.ellipsoid import SPEED_OF_LIGHT
 from cube.kernels.proxy import nodes, projection
 
@@ -75,7 +75,7 @@ def ground_polynomials(
     return np.ascontiguousarray(found)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _invert(rows, slant, start, ground):  # type: ignore[no-untyped-def]
     """Ground range of slant ranges by Newton's iteration; whether the polynomials increase."""
     degree = rows.shape[1] - 1
@@ -101,10 +101,9 @@ def _invert(rows, slant, start, ground):  # type: ignore[no-untyped-def]
 def slant_limits(image: GroundRangeImage) -> tuple[float, float]:
     """Nearest and farthest slant range of the image over all its records, metres."""
     edges = np.array([0.0, image.shape[1] * image.sample_step_m])
-    slant = [
-        np.polynomial.polynomial.polyval(edges - origin, row)
-        for origin, row in zip(image.ground_origin_m, image.slant_coefficients, strict=True)
-    ]
+    ground = edges - image.ground_origin_m[:, None]
+    coefficients = image.slant_coefficients.T[:, :, None]
+    slant = np.polynomial.polynomial.polyval(ground, coefficients, tensor=False)
     return float(np.min(slant)), float(np.max(slant))
 
 
@@ -116,7 +115,7 @@ def nearest_records(image: GroundRangeImage, first_s: float, last_s: float) -> s
     return slice(low, high + 1)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _to_image(time, slant, middles, polynomials, near, far, origin, step, size, bistatic):  # type: ignore[no-untyped-def]
     rows, cols = time.shape
     count = polynomials.shape[0]
@@ -144,13 +143,13 @@ def _to_image(time, slant, middles, polynomials, near, far, origin, step, size, 
             line[j] = (line[j] - origin) / step
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _terms(polynomials, k):  # type: ignore[no-untyped-def]
     p = polynomials[k]
     return p[0], p[1], p[2], p[3], p[4], p[5], p[6]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _sample_by_record(line, sample, k, middles, polynomials, near, scale, size):  # type: ignore[no-untyped-def]
     """Samples of one row, each by the record nearest to its time; returns the last record."""
     count = polynomials.shape[0]

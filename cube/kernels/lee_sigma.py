@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.local_statistics import (
     TILE_LINES,
     TILE_SAMPLES,
     estimate,
     fill_tile,
     odd_window,
-    vectorised,
 )
 from cube.kernels.multilook import as_image
 
@@ -85,7 +85,7 @@ def target_window(target: float) -> int:
     return int(target)
 
 
-@vectorised
+@compiled
 def _add_within(row, size, low, high, total, squares, count):  # type: ignore[no-untyped-def]
     """Add the `size` samples from each column on that lie within the column's range; not NaN."""
     zero = np.float32(0)
@@ -102,7 +102,7 @@ def _add_within(row, size, low, high, total, squares, count):  # type: ignore[no
         total[j], squares[j], count[j] = s, q, n
 
 
-@vectorised
+@compiled
 def _gather(tile, line, first, size, low, high, total, squares, count):  # type: ignore[no-untyped-def]
     """Sums over windows of `size` lines and columns that begin at (line, first + column)."""
     total[:] = 0
@@ -122,7 +122,7 @@ def _gather(tile, line, first, size, low, high, total, squares, count):  # type:
                 _add_within(row[shift:], 1, low, high, total, squares, count)
 
 
-@vectorised
+@compiled
 def _mark_targets(tile, limit, reach, margin, bright, centre, marked):  # type: ignore[no-untyped-def]
     """Mark the point targets of a tile: bright, and beside or at the centre of a cluster."""
     skip, size = margin - 2 * reach, 2 * reach + 1
@@ -155,7 +155,7 @@ def _mark_targets(tile, limit, reach, margin, bright, centre, marked):  # type: 
             row[j] &= here[j]
 
 
-@vectorised
+@compiled
 def _prior_range(value, noise, bounds, low, high, total, squares, count):  # type: ignore[no-untyped-def]
     """Turn sums over target windows into the ranges that speckle explains."""
     lower, upper = bounds
@@ -166,7 +166,7 @@ def _prior_range(value, noise, bounds, low, high, total, squares, count):  # typ
         high[j] = upper * mean
 
 
-@vectorised
+@compiled
 def _finish(value, marked, noise, total, squares, count, out):  # type: ignore[no-untyped-def]
     """Estimate a row from the samples within range; targets and lonely samples are kept."""
     one, zero = np.float32(1), np.float32(0)
@@ -175,7 +175,7 @@ def _finish(value, marked, noise, total, squares, count, out):  # type: ignore[n
         out[j] = value[j] if (marked[j] > 0) | (count[j] == zero) else found
 
 
-@vectorised
+@compiled
 def _filter(image, limit, window, target, noises, bounds):  # type: ignore[no-untyped-def]
     lines, samples = image.shape
     out = np.empty_like(image)

@@ -8,8 +8,9 @@ neighbourhood alone.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from cube.kernels.compiled import compiled
 
 __all__ = [
     "TILE_LINES",
@@ -19,16 +20,12 @@ __all__ = [
     "fill_tile",
     "odd_window",
     "positive_looks",
-    "vectorised",
 ]
 
 TILE_LINES, TILE_SAMPLES = 64, 512
 """Size of a tile without its margin: 150 KB of float32 with it, half of a small L2 cache."""
 
 Float32 = NDArray[np.float32]
-
-# numpy's division: a zero divisor gives NaN or infinity, where Python's check would stop vectors
-vectorised = njit(nogil=True, cache=True, error_model="numpy")
 
 
 def odd_window(window: float) -> int:
@@ -57,7 +54,7 @@ def positive_looks(looks: float) -> float:
     return float(looks)
 
 
-@vectorised
+@compiled
 def fill_tile(image: Float32, top: int, left: int, margin: int, tile: Float32) -> None:
     """Copy a tile that begins at (top, left) with its margin; NaN beyond the image."""
     lines, samples = image.shape
@@ -74,7 +71,7 @@ def fill_tile(image: Float32, top: int, left: int, margin: int, tile: Float32) -
             tile[i, stop:] = np.nan
 
 
-@vectorised
+@compiled
 def estimate(value, total, squares, count, noise, one):  # type: ignore[no-untyped-def]
     """Minimum mean square error estimate from sums over a window; `noise` is 1 / looks.
 
@@ -88,7 +85,7 @@ def estimate(value, total, squares, count, noise, one):  # type: ignore[no-untyp
     return mean + gain * (value - mean)
 
 
-@vectorised
+@compiled
 def _add_lines(tile, first, size, total, squares, count):  # type: ignore[no-untyped-def]
     """Add `size` lines of a tile to the sums of its columns."""
     for j in range(len(total)):
@@ -103,7 +100,7 @@ def _add_lines(tile, first, size, total, squares, count):  # type: ignore[no-unt
         total[j], squares[j], count[j] = s, q, n
 
 
-@vectorised
+@compiled
 def _add_columns(sums, size, out):  # type: ignore[no-untyped-def]
     """Add `size` columns from each one on."""
     for j in range(len(out)):
@@ -113,7 +110,7 @@ def _add_columns(sums, size, out):  # type: ignore[no-untyped-def]
         out[j] = total
 
 
-@vectorised
+@compiled
 def _across(sums, size, out):  # type: ignore[no-untyped-def]
     out[:] = 0.0
     # a size known to the compiler keeps the sum in a register; the order is the same
@@ -128,7 +125,7 @@ def _across(sums, size, out):  # type: ignore[no-untyped-def]
             _add_columns(sums[k:], 1, out)
 
 
-@vectorised
+@compiled
 def box_sums(tile, line, size, down, total, squares, count):  # type: ignore[no-untyped-def]
     """Sums over the windows of `size` lines from `line` and columns from each one on.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
+from cube.kernels.compiled import compiled
 
 __all__ = ["blank", "lay_under", "settle"]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def blank(values, nodata):  # type: ignore[no-untyped-def]
     """Make NaN of zero and of `nodata`, which may be NaN itself, in place.
 
@@ -25,7 +25,7 @@ def blank(values, nodata):  # type: ignore[no-untyped-def]
             flat[k] = float("nan")
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def settle(values, floor):  # type: ignore[no-untyped-def]
     """Make no data of zero and `floor` of what lies below it, in place.
 
@@ -61,7 +61,7 @@ def settle(values, floor):  # type: ignore[no-untyped-def]
     return missing
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def lay_under(values, later, floor):  # type: ignore[no-untyped-def]
     """Fill what is NaN in `values` from `later`, as `settle` would make it, in place.
 

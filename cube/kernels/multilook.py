@@ -7,8 +7,9 @@ speckle is unbiased, the mean of its logarithm is 2.5 dB too low for one look.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from cube.kernels.compiled import compiled
 
 __all__ = ["box_lookup", "box_mean", "cell_histogram", "cell_mean"]
 
@@ -26,7 +27,7 @@ def as_image(power: NDArray[np.floating], name: str = "power") -> Float32:
     return image
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _box_row(
     power: Float32,
     line: int,
@@ -58,7 +59,7 @@ def _box_row(
             out[column] = total / number
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _box_mean(power: Float32, half: int) -> Float32:
     lines, samples = power.shape
     out = np.empty_like(power)
@@ -105,7 +106,7 @@ def box_mean(power: NDArray[np.floating], size: int = 5) -> Float32:
     return result
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _cell_mean(power: Float32, size: int, least: int) -> Float32:
     rows, columns = power.shape[0] // size, power.shape[1] // size
     out = np.empty((rows, columns), np.float32)
@@ -207,7 +208,7 @@ def cell_histogram(
     return counts.reshape(-1, width).astype(np.uint32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _node(power: np.float32, low: float, step: float, last: int) -> tuple[int, float]:
     """Node at or below a power, and the distance beyond it in nodes; clipped to the table."""
     place = (10.0 * np.log10(max(float(power), DARKEST)) - low) / step
@@ -216,7 +217,7 @@ def _node(power: np.float32, low: float, step: float, last: int) -> tuple[int, f
     return node, place - node
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _box_lookup(
     first: Float32,
     second: Float32,

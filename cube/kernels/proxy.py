@@ -12,9 +12,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
+
+from cube.kernels.compiled import compiled
 
 NODES = (8, 8, 6)
 """Nodes in y, x and height; two more than coefficients, so that the fit smooths nothing away."""
@@ -46,17 +47,29 @@ def projection(count: int, terms: int) -> NDArray[np.float64]:
 def fit3(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Power coefficients, shape `TERMS`, of values at the nodes, shape `NODES` (y, x, height)."""
     py, px, ph = (projection(n, k) for n, k in zip(NODES, TERMS, strict=True))
-    # einsum without BLAS: the same bits whatever number of threads BLAS would use
-    return np.ascontiguousarray(np.einsum("ai,bj,ck,ijk->abc", py, px, ph, values, optimize=False))
+    # one axis after the other, and without BLAS: the same bits whatever number of threads it uses
+    found = np.einsum("ck,ijk->ijc", ph, values, optimize=False)
+    found = np.einsum("bj,ijc->ibc", px, found, optimize=False)
+    return np.ascontiguousarray(np.einsum("ai,ibc->abc", py, found, optimize=False))
 
 
 def fit2(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Power coefficients, shape `TERMS[:2]`, of values at the nodes, shape `NODES[:2]` (y, x)."""
     py, px = (projection(n, k) for n, k in zip(NODES[:2], TERMS[:2], strict=True))
-    return np.ascontiguousarray(np.einsum("ai,bj,ij->ab", py, px, values, optimize=False))
+    found = np.einsum("bj,ij->ib", px, values, optimize=False)
+    return np.ascontiguousarray(np.einsum("ai,ib->ab", py, found, optimize=False))
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def _places(size, first, count):  # type: ignore[no-untyped-def]
+    """Where pixel centres lie on a tile's -1..1: whole numbers would not be turned on vectors."""
+    out = np.empty(count)
+    for j in range(count):
+        out[j] = (2 * (first + j) + 1) / size - 1
+    return out
+
+
+@compiled
 def evaluate3(c, rows, cols, row0, col0, height, middle, half, out):  # type: ignore[no-untyped-def]
     """Fill ``out[y, x]`` with the polynomial `c` at part of a tile's pixel centres and heights.
 
@@ -75,6 +88,7 @@ def evaluate3(c, rows, cols, row0, col0, height, middle, half, out):  # type: ig
     out : float64, shape (y, x)
     """
     row_terms = np.empty((6, 4))
+    places = _places(cols, col0, out.shape[1])
     for i in range(out.shape[0]):
         v = (2 * (row0 + i) + 1) / rows - 1
         for b in range(6):
@@ -90,7 +104,7 @@ def evaluate3(c, rows, cols, row0, col0, height, middle, half, out):  # type: ig
         a40, a41, a42, a43 = row_terms[4]
         a50, a51, a52, a53 = row_terms[5]
         for j in range(out.shape[1]):
-            u = (2 * (col0 + j) + 1) / cols - 1
+            u = places[j]
             w = (height[i, j] - middle) / half
             s0 = ((((a50 * u + a40) * u + a30) * u + a20) * u + a10) * u + a00
             s1 = ((((a51 * u + a41) * u + a31) * u + a21) * u + a11) * u + a01
@@ -99,7 +113,7 @@ def evaluate3(c, rows, cols, row0, col0, height, middle, half, out):  # type: ig
             out[i, j] = ((s3 * w + s2) * w + s1) * w + s0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def evaluate2(c, rows, cols, row0, col0, out):  # type: ignore[no-untyped-def]
     """Fill `out` with the polynomial `c`, shape (6, 6), at part of a tile's pixel centres.
 
@@ -113,9 +127,10 @@ def evaluate2(c, rows, cols, row0, col0, out):  # type: ignore[no-untyped-def]
         Pixel of the tile that ``out[0, 0]`` is; one beyond the tile's edge is fine.
     out : float64, shape (y, x)
     """
+    places = _places(cols, col0, out.shape[1])
+    t = np.empty(6)
     for i in range(out.shape[0]):
         v = (2 * (row0 + i) + 1) / rows - 1
-        t = np.empty(6)
         for b in range(6):
             s = c[5, b]
             for a in range(4, -1, -1):
@@ -123,5 +138,5 @@ def evaluate2(c, rows, cols, row0, col0, out):  # type: ignore[no-untyped-def]
             t[b] = s
         t0, t1, t2, t3, t4, t5 = t
         for j in range(out.shape[1]):
-            u = (2 * (col0 + j) + 1) / cols - 1
+            u = places[j]
             out[i, j] = ((((t5 * u + t4) * u + t3) * u + t2) * u + t1) * u + t0

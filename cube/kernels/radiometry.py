@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from cube.kernels.compiled import compiled
 
 BORDER_SAMPLES = 500
 """How far border noise is searched from each edge of the image (the default of SNAP's operator)."""
@@ -181,7 +182,7 @@ def _azimuth_factors(
     return factor, bounds
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _bracket(nodes, at):  # type: ignore[no-untyped-def]
     """Index of the node before `at` and the weight of the next one; constant beyond the ends."""
     n = len(nodes)
@@ -193,25 +194,20 @@ def _bracket(nodes, at):  # type: ignore[no-untyped-def]
     return low, (at - nodes[low]) / (nodes[low + 1] - nodes[low])
 
 
-@njit(nogil=True, cache=True)
-def _row(lines, samples, values, line, sample, out):  # type: ignore[no-untyped-def]
-    """Expand one line of a table to the samples ``sample .. sample + len(out)``."""
-    n, count = len(out), len(samples)
-    k, f = _bracket(lines, float(line))
-    k1 = min(k + 1, len(lines) - 1)
-    j, _ = _bracket(samples, float(sample))
+@compiled
+def _vector(nodes, values, sample, out):  # type: ignore[no-untyped-def]
+    """One vector of a table on the samples ``sample .. sample + len(out)``."""
+    n, count = len(out), len(nodes)
+    j, _ = _bracket(nodes, float(sample))
     x = 0
     while x < n:
-        left = values[k, j] * (1.0 - f) + values[k1, j] * f
+        start = np.float32(values[j])
         if j >= count - 1:
-            for m in range(x, n):
-                out[m] = left
+            out[x:] = start
             return
-        right = values[k, j + 1] * (1.0 - f) + values[k1, j + 1] * f
-        p0, p1 = samples[j], samples[j + 1]
+        p0, p1 = nodes[j], nodes[j + 1]
         stop = min(n, max(x, int(p1) - sample))
-        slope = np.float32((right - left) / (p1 - p0))
-        start = np.float32(left)
+        slope = np.float32((values[j + 1] - values[j]) / (p1 - p0))
         base = int(p0) - sample
         for m in range(x, min(stop, max(x, base))):
             out[m] = start
@@ -221,9 +217,29 @@ def _row(lines, samples, values, line, sample, out):  # type: ignore[no-untyped-
         j += 1
 
 
-@njit(nogil=True, cache=True)
-def _noise_row(lines, samples, values, line, sample, factor, bounds, i, out):  # type: ignore[no-untyped-def]
-    _row(lines, samples, values, line, sample, out)
+@compiled
+def _row(lines, nodes, values, line, sample, kept, pair, out):  # type: ignore[no-untyped-def]
+    """One line of a table; `pair` holds the vector before it and the rise to the next one.
+
+    Vectors are hundreds of lines apart: they are expanded when the line passes one, and a line is
+    a mean of two arrays, which a processor does eight samples at a time. Returns the vector's
+    number, to be given back as `kept` with the next line; -1 with the first.
+    """
+    k, f = _bracket(lines, float(line))
+    if k != kept:
+        _vector(nodes, values[k], sample, pair[0])
+        _vector(nodes, values[min(k + 1, len(lines) - 1)], sample, pair[1])
+        for x in range(len(out)):
+            pair[1, x] -= pair[0, x]
+    weight = np.float32(f)
+    for x in range(len(out)):
+        out[x] = pair[0, x] + weight * pair[1, x]
+    return k
+
+
+@compiled
+def _scale(factor, bounds, i, sample, out):  # type: ignore[no-untyped-def]
+    """Azimuth noise of the sub-swaths, times what is there."""
     for k in range(factor.shape[0]):
         f = np.float32(factor[k, i])
         if f != 1.0:
@@ -233,13 +249,16 @@ def _noise_row(lines, samples, values, line, sample, factor, bounds, i, out):  #
                 out[x] *= f
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _noise_field(line, sample, lines, samples, values, factor, bounds, out):  # type: ignore[no-untyped-def]
+    pair = np.empty((2, out.shape[1]), np.float32)
+    kept = -1
     for i in range(out.shape[0]):
-        _noise_row(lines, samples, values, line + i, sample, factor, bounds, i, out[i])
+        kept = _row(lines, samples, values, line + i, sample, kept, pair, out[i])
+        _scale(factor, bounds, i, sample, out[i])
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _calibrate(  # type: ignore[no-untyped-def]
     numbers, line, sample,
     gain_lines, gain_samples, gain_values,
@@ -251,13 +270,18 @@ def _calibrate(  # type: ignore[no-untyped-def]
     rows, cols = numbers.shape
     gain = np.empty(cols, np.float32)
     noise = np.empty(cols, np.float32)
+    gains = np.empty((2, cols), np.float32)
+    noises = np.empty((2, cols), np.float32)
+    of_gain, of_noise = -1, -1
     nan = np.float32(np.nan)
     clear = first_line.max(), last_line.min()  # no column's border reaches lines between these
     for i in range(rows):
-        _row(gain_lines, gain_samples, gain_values, line + i, sample, gain)
-        _noise_row(
-            noise_lines, noise_samples, noise_values, line + i, sample, factor, bounds, i, noise
+        at = line + i
+        of_gain = _row(gain_lines, gain_samples, gain_values, at, sample, of_gain, gains, gain)
+        of_noise = _row(
+            noise_lines, noise_samples, noise_values, at, sample, of_noise, noises, noise
         )
+        _scale(factor, bounds, i, sample, noise)
         lowest, highest = first_sample[i] - sample, last_sample[i] - sample
         for x in range(cols):
             dn = np.float32(numbers[i, x])
@@ -267,14 +291,14 @@ def _calibrate(  # type: ignore[no-untyped-def]
             out[i, x] = nan
         for x in range(max(0, highest + 1), cols):
             out[i, x] = nan
-        if clear[0] <= line + i <= clear[1]:
+        if clear[0] <= at <= clear[1]:
             continue
         for x in range(cols):
-            if line + i < first_line[x] or line + i > last_line[x]:
+            if at < first_line[x] or at > last_line[x]:
                 out[i, x] = nan
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _first_imaged(numbers, noise, run, share):  # type: ignore[no-untyped-def]
     """First bright column per row of the first `run` samples whose mean power reaches the noise.
 

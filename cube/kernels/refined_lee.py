@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.local_statistics import (
     TILE_LINES,
     TILE_SAMPLES,
@@ -12,7 +13,6 @@ from cube.kernels.local_statistics import (
     estimate,
     fill_tile,
     positive_looks,
-    vectorised,
 )
 from cube.kernels.multilook import as_image
 
@@ -41,13 +41,13 @@ def _half_windows() -> NDArray[np.int32]:
 HALF_WINDOWS = _half_windows()
 
 
-@vectorised
+@compiled
 def _known(mean: float, centre: float) -> float:
     """A sub-window without valid samples shows no edge."""
     return mean if mean == mean else centre
 
 
-@vectorised
+@compiled
 def _choose_sides(means, line, side):  # type: ignore[no-untyped-def]
     """Bit of the half window on a pixel's side of the strongest edge, for a row of pixels."""
     above, here, below = means[line], means[line + 2], means[line + 4]
@@ -69,7 +69,7 @@ def _choose_sides(means, line, side):  # type: ignore[no-untyped-def]
         side[j] = other if edge > strongest else bit
 
 
-@vectorised
+@compiled
 def _add_side(row, bits, side, total, squares, count):  # type: ignore[no-untyped-def]
     """Add the valid samples of one line of the window that lie in each pixel's half window."""
     zero = np.float32(0)
@@ -85,7 +85,7 @@ def _add_side(row, bits, side, total, squares, count):  # type: ignore[no-untype
         total[j], squares[j], count[j] = s, q, n
 
 
-@vectorised
+@compiled
 def _finish(value, total, squares, count, noise, out):  # type: ignore[no-untyped-def]
     one, missing = np.float32(1), np.float32(np.nan)
     for j in range(len(out)):
@@ -93,7 +93,7 @@ def _finish(value, total, squares, count, noise, out):  # type: ignore[no-untype
         out[j] = found if value[j] == value[j] else missing
 
 
-@vectorised
+@compiled
 def _refined(image, noise):  # type: ignore[no-untyped-def]
     lines, samples = image.shape
     out = np.empty_like(image)

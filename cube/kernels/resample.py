@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 
-@njit(nogil=True, cache=True)
+
+@compiled
 def _bilinear(values, row0, col0, row, col, out):  # type: ignore[no-untyped-def]
-    height, width = values.shape
+    height, width = np.uint64(values.shape[0]), np.uint64(values.shape[1])
     for i in range(row.shape[0]):
         for j in range(row.shape[1]):
             y, x = row[i, j], col[i, j]
@@ -17,13 +18,14 @@ def _bilinear(values, row0, col0, row, col, out):  # type: ignore[no-untyped-def
                 continue
             # floor of the absolute coordinate: the same sample whatever window holds it
             fy, fx = np.floor(y), np.floor(x)
-            r, c = int(fy) - row0, int(fx) - col0
+            # unsigned: what lies before the window is beyond it, and no index is counted backwards
+            r, c = np.uint64(int(fy) - row0), np.uint64(int(fx) - col0)
             wy, wx = np.float32(y - fy), np.float32(x - fx)
-            if r < 0 or c < 0 or r >= height or c >= width:
+            if r >= height or c >= width:
                 continue
             # a neighbour of weight zero may lie outside, or be missing
-            r1 = r + 1 if wy > 0 else r
-            c1 = c + 1 if wx > 0 else c
+            r1 = r + np.uint64(wy > 0)
+            c1 = c + np.uint64(wx > 0)
             if r1 >= height or c1 >= width:
                 continue
             top = values[r, c] * (np.float32(1) - wx) + values[r, c1] * wx
@@ -62,16 +64,15 @@ def bilinear(
     _bilinear(values, origin[0], origin[1], row, col, out)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def raise_to_floor(values, floor):  # type: ignore[no-untyped-def]
     """Raise values at or below zero to `floor`, in place; NaN stays."""
     flat = values.ravel()
     for k in range(flat.size):
-        if flat[k] <= 0:
-            flat[k] = floor
+        flat[k] = floor if flat[k] <= 0 else flat[k]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def inside_bounds(row, col, lines, samples):  # type: ignore[no-untyped-def]
     """Lowest and highest row and column among the coordinates inside an image.
 
@@ -87,7 +88,7 @@ def inside_bounds(row, col, lines, samples):  # type: ignore[no-untyped-def]
     return low_row, high_row, low_col, high_col
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def touched_tiles(row, col, lines, samples, tile_lines, tile_samples):  # type: ignore[no-untyped-def]
     """Tiles of an image that hold a bilinear neighbour of any coordinate inside it.
 
@@ -112,12 +113,11 @@ def touched_tiles(row, col, lines, samples, tile_lines, tile_samples):  # type: 
     return touched
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def to_centres(at, count):  # type: ignore[no-untyped-def]
     """Bring coordinates on the outer half of the outermost pixels to their centres, in place."""
     flat = at.ravel()
     for k in range(flat.size):
-        if -0.5 <= flat[k] < 0.0:
-            flat[k] = 0.0
-        elif count - 1.0 < flat[k] <= count - 0.5:
-            flat[k] = count - 1.0
+        v = flat[k]
+        v = 0.0 if (v >= -0.5) & (v < 0.0) else v
+        flat[k] = count - 1.0 if (v > count - 1.0) & (v <= count - 0.5) else v

@@ -10,9 +10,9 @@ a bin is its largest angle. Neither the order of pixels nor the block they come 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.flatten import View, plane_bounds
 
 __all__ = ["in_shadow", "may_hide"]
@@ -66,7 +66,7 @@ def in_shadow(
     return out
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _steepest(height, size_y, size_x):  # type: ignore[no-untyped-def]
     rows, cols = height.shape
     by_y, by_x = np.float32(1 / size_y**2), np.float32(1 / size_x**2)
@@ -105,7 +105,7 @@ def may_hide(height: NDArray[np.float32], size_y: float, size_x: float, angle_de
     return bool(_steepest(height, size_y, size_x) > limit**2)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _off_nadir(s, height, near, far, pixel):  # type: ignore[no-untyped-def]
     """Negative cosine of the angle off nadir: it grows with the angle."""
     g2 = (s * pixel / far) ** 2
@@ -115,7 +115,7 @@ def _off_nadir(s, height, near, far, pixel):  # type: ignore[no-untyped-def]
     return np.float32(-(near * near - place * place + r2) / (2 * near * np.sqrt(r2)))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _levels(lattice, at, out):  # type: ignore[no-untyped-def]
     r = min(int(at), lattice.shape[0] - 2)
     f = at - r
@@ -123,7 +123,7 @@ def _levels(lattice, at, out):  # type: ignore[no-untyped-def]
         out[c] = lattice[r, c, 3] * (1 - f) + lattice[r + 1, c, 3] * f
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _collect(along, across, height, lattice, step, near, far, pixel, ray0, bin0, highest, angle):  # type: ignore[no-untyped-def]
     rows, cols = height.shape
     level = np.empty(lattice.shape[1])
@@ -140,7 +140,7 @@ def _collect(along, across, height, lattice, step, near, far, pixel, ray0, bin0,
                     highest[ray, place] = max(highest[ray, place], angle[i, j])
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _spread_far(highest):  # type: ignore[no-untyped-def]
     """Replace each bin by the largest angle of the bins in front of it, but for the nearest."""
     rays, bins = highest.shape
@@ -155,7 +155,7 @@ def _spread_far(highest):  # type: ignore[no-untyped-def]
             highest[k, m] = most
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _compare(along, angle, lattice, step, ray0, bin0, highest, out):  # type: ignore[no-untyped-def]
     rows, cols = angle.shape
     level = np.empty(lattice.shape[1])

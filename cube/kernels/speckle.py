@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cube.kernels.compiled import compiled
 from cube.kernels.lee_sigma import lee_sigma, sigma_range, target_window, z98
 from cube.kernels.local_statistics import (
     TILE_LINES,
@@ -22,7 +23,6 @@ from cube.kernels.local_statistics import (
     fill_tile,
     odd_window,
     positive_looks,
-    vectorised,
 )
 from cube.kernels.multilook import as_image
 from cube.kernels.refined_lee import REFINED_WINDOW, refined_lee
@@ -42,20 +42,20 @@ __all__ = [
 Float32 = NDArray[np.float32]
 
 
-@vectorised
+@compiled
 def _means(value, total, count, out):  # type: ignore[no-untyped-def]
     for j in range(len(out)):
         out[j] = np.float32(total[j] / count[j]) if value[j] == value[j] else np.float32(np.nan)
 
 
-@vectorised
+@compiled
 def _estimates(value, total, squares, count, noise, out):  # type: ignore[no-untyped-def]
     for j in range(len(out)):
         found = estimate(np.float64(value[j]), total[j], squares[j], count[j], noise, 1.0)
         out[j] = found if value[j] == value[j] else np.nan
 
 
-@vectorised
+@compiled
 def _local(image, window, noise, smooth):  # type: ignore[no-untyped-def]
     """Box means where `smooth`, else estimates from box statistics."""
     lines, samples = image.shape
@@ -153,7 +153,7 @@ def lee(image: NDArray[np.floating], window: int = 7, looks: float = 1) -> Float
     return result
 
 
-@vectorised
+@compiled
 def _add_ratios(value, total, count, local, ratios, dates):  # type: ignore[no-untyped-def]
     """Local means of a row, and its part of the mean ratio over dates."""
     for j in range(len(local)):
@@ -164,7 +164,7 @@ def _add_ratios(value, total, count, local, ratios, dates):  # type: ignore[no-u
         dates[j] += 1.0 if mean > 0.0 else 0.0
 
 
-@vectorised
+@compiled
 def _quegan(stack, window):  # type: ignore[no-untyped-def]
     times, lines, samples = stack.shape
     out = np.empty_like(stack)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from cube.kernels.compiled import compiled
 
 __all__ = ["HALO", "slope", "steeper"]
 
@@ -14,7 +15,7 @@ HALO = 1
 Float32 = NDArray[np.float32]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _difference(before: float, here: float, after: float) -> float:
     """Height gained per sample: central, one-sided beside a gap, NaN where neither is possible."""
     if np.isnan(before):
@@ -24,7 +25,7 @@ def _difference(before: float, here: float, after: float) -> float:
     return 0.5 * (after - before)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _slope(height: Float32, size_y: float, size_x: float) -> Float32:
     lines, samples = height.shape
     out = np.empty_like(height)
@@ -95,7 +96,7 @@ def slope(height: NDArray[np.floating], size_y: float, size_x: float) -> Float32
     return result
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _steeper(height: Float32, size_y: float, size_x: float, limit: float) -> NDArray[np.bool_]:
     lines, samples = height.shape
     out = np.empty((lines - 2, samples - 2), np.bool_)

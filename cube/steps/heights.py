@@ -64,8 +64,10 @@ def _raster_pixels(
         )
         size = tile_rows.stop - tile_rows.start, tile_cols.stop - tile_cols.start
         begin = part[0].start - tile_rows.start, part[1].start - tile_cols.start
+        found = np.empty((part[0].stop - part[0].start, part[1].stop - part[1].start))
         for nodes_at, out in ((at_row, row), (at_col, col)):
-            evaluate2(fit2(nodes_at), *size, *begin, out[inner])
+            evaluate2(fit2(nodes_at), *size, *begin, found)
+            out[inner] = found  # part of it is not contiguous: filled at once it would take longer
     return row, col
 
 

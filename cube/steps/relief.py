@@ -155,6 +155,15 @@ class Reach:
         """Halo of the block that begins at these rows and columns."""
         return int(self.halos[rows.start // self.block][cols.start // self.block])
 
+    def window(self, rows: slice, cols: slice) -> tuple[slice, slice]:
+        """Block with its halo, from multiples of `STEP` to one pixel past such multiples."""
+        halo = self.of(rows, cols)
+        tall, wide = (
+            slice((part.start - halo) // STEP * STEP, -(-(part.stop + halo) // STEP) * STEP + 1)
+            for part in (rows, cols)
+        )
+        return tall, wide
+
 
 def level_reach(shape: tuple[int, int], block: int, halo: int = 1) -> Reach:
     """Layout with one halo everywhere, for level ground and for what looks at no neighbours."""

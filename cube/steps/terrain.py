@@ -70,11 +70,15 @@ class Surface:
 def _lattice(
     grid: GeoBox, rows: slice, cols: slice, surface: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], ...]:
-    """Points, map axes, normals and metres per map unit every `STEP` pixels of a tile."""
+    """Points, map axes, normals and metres per map unit every `STEP` pixels of a block.
+
+    Its heights have a pixel of halo; the lattice may end beyond it, on the grid's edge.
+    """
     at_y = np.arange((rows.stop - rows.start - 1) // STEP + 2) * STEP
     at_x = np.arange((cols.stop - cols.start - 1) // STEP + 2) * STEP
-    known = np.where(np.isfinite(surface), surface, np.float32(0))
-    z = known[np.minimum(at_y, surface.shape[0] - 1)][:, np.minimum(at_x, surface.shape[1] - 1)]
+    last = surface.shape[0] - 1, surface.shape[1] - 1
+    known = surface[np.ix_(np.minimum(at_y + 1, last[0]), np.minimum(at_x + 1, last[1]))]
+    z = np.where(np.isfinite(known), known, np.float32(0)).astype("float64")
     points, along_x, along_y, up = map_axes(grid, rows.start + at_y, cols.start + at_x, z)
     size_x, size_y = (np.linalg.norm(along, axis=-1) for along in (along_x, along_y))
     axis_x, axis_y = along_x / size_x[..., None], -along_y / size_y[..., None]
@@ -98,13 +102,18 @@ def _incidence(
     """Local incidence angle of a track over a block, NaN where none of its slices looks."""
     out = np.full((rows.stop - rows.start, cols.stop - cols.start), np.nan, "float32")
     pixel = abs(grid.affine.e), abs(grid.affine.a)
+    whole = _lattice(grid, rows, cols, surface)
     for tile_rows, tile_cols in tiles(rows, cols, shape_of(grid)):
         y, x = tile_rows.start - rows.start, tile_cols.start - cols.start
         size = tile_rows.stop - tile_rows.start, tile_cols.stop - tile_cols.start
         part = np.ascontiguousarray(surface[y : y + size[0] + 2, x : x + size[1] + 2])
         inner = out[y : y + size[0], x : x + size[1]]
         angle = np.full(size, np.nan, "float32")  # contiguous, as is the height: it runs on vectors
-        points, axis_x, axis_y, up, scale = _lattice(grid, tile_rows, tile_cols, part[1:-1, 1:-1])
+        at = tuple(
+            slice(first // STEP, (first + count - 1) // STEP + 2)
+            for first, count in zip((y, x), size, strict=True)
+        )
+        points, axis_x, axis_y, up, scale = (field[at] for field in whole)
         for files in slices:
             annotation = open_annotation(files)
             try:
@@ -125,8 +134,7 @@ def _incidence(
 
 def _block(rows: slice, cols: slice, surface: Surface, reach: Reach) -> NDArray[np.float32]:
     grid = surface.grid
-    halo = reach.of(rows, cols) if surface.sighted else 1
-    window = _window(rows, halo), _window(cols, halo)
+    window = reach.window(rows, cols)
     height = heights(grid, *window, surface.dem)
     first = rows.start - window[0].start, cols.start - window[1].start
     shape = rows.stop - rows.start, cols.stop - cols.start
@@ -165,11 +173,6 @@ def _block(rows: slice, cols: slice, surface: Surface, reach: Reach) -> NDArray[
         if surface.flattened:
             next(layers)[:] = sight.ratio
     return out
-
-
-def _window(part: slice, halo: int) -> slice:
-    """Part with its halo, from a multiple of `STEP` to one pixel past another one."""
-    return slice((part.start - halo) // STEP * STEP, -(-(part.stop + halo) // STEP) * STEP + 1)
 
 
 def surface_layers(surface: Surface, reach: Reach) -> da.Array:
