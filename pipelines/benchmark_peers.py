@@ -34,7 +34,7 @@ _PEERS = {
 }
 _SIZES = (512, 2048)
 """Sides of two maps: sarsen's cost is their difference, without what opening a product takes."""
-_CALIBRATED = 8192  # a seventh of a scene: the peer expands its tables to the whole window
+_CALIBRATED = 3072, 21_504  # a seventh of a scene: the peer expands its tables to the window
 _ROUNDS = 3
 _LIMIT_S = 1800
 
@@ -96,7 +96,7 @@ def _cost(job: str, scene: MadeScene, folder: Path, who: str) -> dict[str, float
     at the nearest pixel by the peer: each as it comes. Ours makes masks and angles besides.
     """
     if job == "calibration":
-        done = _run(job, scene, folder, who, _CALIBRATED)
+        done = _run(job, scene, folder, who, 0)
         return {**done, "mpix_per_cpu_s": done["pixels"] / 1e6 / done["cpu_s"]}
     large = _run(job, scene, folder, who, _SIZES[1])
     if who == "ours":
@@ -162,7 +162,7 @@ def _our_calibration(what: dict[str, Any]) -> Callable[[], Any]:
 
     scene = _scene(what)
     tables = read_radiometry(scene.files.calibration, scene.files.noise, "sigma0")
-    line, sample, numbers = scene.numbers(what["size"])
+    line, sample, numbers = scene.numbers(*_CALIBRATED)
     calibrate(numbers[:8, :8].copy(), line, sample, tables)
     return lambda: calibrate(numbers, line, sample, tables)
 
@@ -171,13 +171,14 @@ def _their_calibration(what: dict[str, Any]) -> Callable[[], Any]:
     import xarray as xr
     import xarray_sentinel
 
-    scene, size = _scene(what), what["size"]
-    line, sample, numbers = scene.numbers(size)
+    scene = _scene(what)
+    line, sample, numbers = scene.numbers(*_CALIBRATED)
     name = f"{scene.safe.name.split('_')[1]}/{scene.polarisation.upper()}"
     product = xr.open_dataset(scene.safe, engine="sentinel-1", group=name)
     table = xr.open_dataset(scene.safe, engine="sentinel-1", group=f"{name}/calibration")
     window = product.measurement.isel(
-        azimuth_time=slice(line, line + size), ground_range=slice(sample, sample + size)
+        azimuth_time=slice(line, line + numbers.shape[0]),
+        ground_range=slice(sample, sample + numbers.shape[1]),
     ).copy(data=numbers)
     gain = table.sigmaNought.load()
     return lambda: xarray_sentinel.calibrate_intensity(window, gain).values

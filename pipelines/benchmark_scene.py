@@ -97,14 +97,11 @@ class MadeScene:
             (size, size), Affine(SPACING_M, 0, x - half, 0, -SPACING_M, y + half), f"EPSG:{epsg}"
         )
 
-    def numbers(self, size: int) -> tuple[int, int, NDArray[np.uint16]]:
+    def numbers(self, lines: int, samples: int) -> tuple[int, int, NDArray[np.uint16]]:
         """First line and sample, and numbers, of a window of that size in the image's middle."""
-        line, sample = (max(edge - size, 0) // 2 for edge in self.shape)
-        window = Window(
-            line,
-            sample,
-            *(min(at + size, edge) for at, edge in zip((line, sample), self.shape, strict=True)),
-        )
+        size = min(lines, self.shape[0], 2 * _AROUND), min(samples, self.shape[1])
+        line, sample = ((edge - wide) // 2 for edge, wide in zip(self.shape, size, strict=True))
+        window = Window(line, sample, line + size[0], sample + size[1])
         return line, sample, Measurement(self.files.measurement, self.shape).read(window)
 
 

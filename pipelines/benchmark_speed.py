@@ -40,7 +40,7 @@ Job = tuple[Callable[[], object], int]
 def _calibration(scene: MadeScene) -> Job:
     """Numbers to sigma nought, thermal noise removed, a window of the image in memory."""
     tables = read_radiometry(scene.files.calibration, scene.files.noise, "sigma0")
-    line, sample, numbers = scene.numbers(2048)
+    line, sample, numbers = scene.numbers(2048, 2048)
     return lambda: calibrate(numbers, line, sample, tables), numbers.size
 
 
@@ -67,7 +67,7 @@ def _geometric_correction(scene: MadeScene) -> Job:
 
 def _copy(scene: MadeScene) -> Job:
     """Numbers to float32 and nothing else: what a pass over memory takes, the limit of all."""
-    _, _, numbers = scene.numbers(2048)
+    _, _, numbers = scene.numbers(2048, 2048)
     return lambda: numbers.astype("float32"), numbers.size
 
 
