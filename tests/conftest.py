@@ -15,12 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from cube.cli import main
 from cube.simulate import simulate_event
 
 ROOT = Path(__file__).resolve().parent.parent
+# the first call compiles, and a shared machine pauses: no ordinary test is timed
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
 CLI = [sys.executable, "-c", "from cube.cli import main; main()"]
 
 

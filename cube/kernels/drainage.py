@@ -1,4 +1,4 @@
-"""Which cells drain to a channel inside the DEM."""
+"""How high cells lie above the channel that they drain to."""
 
 from __future__ import annotations
 
@@ -9,31 +9,47 @@ from cube.kernels.compiled import compiled
 
 
 @compiled
-def _reaches(drain, downstream, sequence):  # type: ignore[no-untyped-def]
-    out = drain.copy()
+def _above(drain, downstream, sequence, height):  # type: ignore[no-untyped-def]
+    out = np.full(len(drain), np.nan)
     for cell in sequence:  # from the mouth upwards
-        if not out[cell]:
-            out[cell] = out[downstream[cell]]
+        if drain[cell]:
+            out[cell] = 0.0
+        else:  # a mouth that is no channel flows to itself, which is not known
+            out[cell] = out[downstream[cell]] + (height[cell] - height[downstream[cell]])
     return out
 
 
-def reaches_channel(
-    drain: NDArray[np.bool_], downstream: NDArray[np.int64], sequence: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Cells whose flow path meets a channel before it leaves the DEM.
+def height_above_channel(
+    drain: NDArray[np.bool_],
+    downstream: NDArray[np.int64],
+    sequence: NDArray[np.int64],
+    height: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Height of cells above the first channel on their flow path.
 
     Parameters
     ----------
     drain : bool, shape (cells,)
+        Channels.
     downstream : integer, shape (cells,)
         Index of the next cell; a mouth points to itself.
     sequence : integer, shape (cells,)
         Cells ordered from mouths to sources.
+    height : float32, shape (cells,)
+        Metres.
+
+    Returns
+    -------
+    float64, shape (cells,)
+        Metres, the sum of the drops along the path; NaN where it leaves the DEM before it meets a
+        channel.
 
     Examples
     --------
     >>> downstream = np.array([0, 0, 1, 3])
-    >>> reaches_channel(np.array([True, False, False, False]), downstream, np.array([0, 1, 2, 3]))
-    array([ True,  True,  True, False])
+    >>> height = np.array([1, 3, 4, 9], "float32")
+    >>> drain = np.array([True, False, False, False])
+    >>> height_above_channel(drain, downstream, np.array([0, 1, 2, 3]), height)
+    array([ 0.,  2.,  3., nan])
     """
-    return np.asarray(_reaches(drain, downstream, sequence))
+    return np.asarray(_above(drain, downstream, sequence, height))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cube.kernels.compiled import compiled
+from cube.kernels.compiled import compiled, inlined
 
 __all__ = ["box_lookup", "box_mean", "cell_histogram", "cell_mean"]
 
@@ -17,6 +17,8 @@ DARKEST = 1e-10
 """Power (-100 dB) that stands for all below it, zero and noise residues under zero included."""
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
 
 
 def as_image(power: NDArray[np.floating], name: str = "power") -> Float32:
@@ -27,46 +29,83 @@ def as_image(power: NDArray[np.floating], name: str = "power") -> Float32:
     return image
 
 
-@compiled
-def _box_row(
-    power: Float32,
-    line: int,
-    half: int,
-    sums: NDArray[np.float64],
-    counts: NDArray[np.int64],
-    out: Float32,
-) -> None:
-    """Box means of one line; `sums` and `counts` are scratch rows with `half` zeros either side."""
-    lines, samples = power.shape
-    sums[:] = 0.0
-    counts[:] = 0
-    for row in range(max(0, line - half), min(lines, line + half + 1)):
-        for column in range(samples):
-            value = power[row, column]
-            if not np.isnan(value):
-                sums[column + half] += value
-                counts[column + half] += 1
-    size = 2 * half + 1
-    for column in range(samples):
-        total = 0.0
-        number = 0
+@inlined
+def _across(total, number, size, out):  # type: ignore[no-untyped-def]
+    """Mean of `size` columns from each on."""
+    for column in range(len(out)):
+        held, count = 0.0, 0.0
         for shift in range(size):
-            total += sums[column + shift]
-            number += counts[column + shift]
-        if np.isnan(power[line, column]):
-            out[column] = np.nan
-        else:
-            out[column] = total / number
+            held += total[column + shift]
+            count += number[column + shift]
+        out[column] = held / count
+
+
+@compiled
+def _columns(power: Float32, first: int, stop: int, total: Float64, number: Float64) -> None:
+    """Sums and counts of columns over some lines, any number of them."""
+    total[:] = 0.0
+    number[:] = 0.0
+    for row in range(first, stop):
+        for column in range(len(total)):
+            value = power[row, column]
+            total[column] += value if value == value else 0.0
+        for column in range(len(number)):
+            value = power[row, column]
+            number[column] += 1.0 if value == value else 0.0
+
+
+@compiled
+def _columns_of_five(  # type: ignore[no-untyped-def]
+    a, b, c, d, e, total, number
+):
+    """The same sums, bit for bit, of five lines: kept in registers it takes a sixth of the time."""
+    none = np.float32(0)
+    for k in range(len(total)):
+        held = np.float64(a[k] if a[k] == a[k] else none)  # the sum is in double precision
+        held += b[k] if b[k] == b[k] else none
+        held += c[k] if c[k] == c[k] else none
+        held += d[k] if d[k] == d[k] else none
+        held += e[k] if e[k] == e[k] else none
+        total[k] = held
+    for k in range(len(number)):
+        known = 0.0 + (a[k] == a[k]) + (b[k] == b[k]) + (c[k] == c[k])
+        number[k] = known + (d[k] == d[k]) + (e[k] == e[k])
+
+
+@compiled
+def _box_row(power: Float32, line: int, half: int, sums: Float64, out: Float64) -> None:
+    """Box means of one line, NaN where the centre is; without branches: it runs on vectors.
+
+    `sums`, shape (2, samples + 2 half), is scratch with `half` zeros on either side: sums and
+    counts of columns.
+    """
+    lines, samples = power.shape
+    total, number = sums[0], sums[1]
+    inner = total[half : half + samples], number[half : half + samples]
+    if half == 2 and 2 <= line < lines - 2:
+        _columns_of_five(
+            power[line - 2], power[line - 1], power[line], power[line + 1], power[line + 2],
+            inner[0], inner[1],
+        )  # fmt: skip
+    else:
+        first, stop = max(0, line - half), min(lines, line + half + 1)
+        _columns(power, first, stop, inner[0], inner[1])
+    if half == 2:  # a size known to the compiler stays in registers too
+        _across(total, number, 5, out)
+    else:
+        _across(total, number, 2 * half + 1, out)
+    for column in range(samples):
+        out[column] = out[column] if power[line, column] == power[line, column] else np.nan
 
 
 @compiled
 def _box_mean(power: Float32, half: int) -> Float32:
     lines, samples = power.shape
     out = np.empty_like(power)
-    sums = np.empty(samples + 2 * half)
-    counts = np.empty(samples + 2 * half, np.int64)
+    sums, mean = np.zeros((2, samples + 2 * half)), np.empty(samples)
     for line in range(lines):
-        _box_row(power, line, half, sums, counts, out[line])
+        _box_row(power, line, half, sums, mean)
+        out[line] = mean
     return out
 
 
@@ -209,12 +248,41 @@ def cell_histogram(
 
 
 @compiled
-def _node(power: np.float32, low: float, step: float, last: int) -> tuple[int, float]:
-    """Node at or below a power, and the distance beyond it in nodes; clipped to the table."""
-    place = (10.0 * np.log10(max(float(power), DARKEST)) - low) / step
-    place = min(max(place, 0.0), float(last))
-    node = min(int(place), last - 1)
-    return node, place - node
+def _nodes(
+    power: Float32, low: float, step: float, last: int, node: Int32, beyond: Float64
+) -> None:
+    """Nodes at or below the decibels of powers, and the distance beyond them; clipped to the table.
+
+    The logarithm is that of the mantissa by the series of the inverse hyperbolic tangent, to 2e-11
+    (Abramowitz & Stegun 1964, eq. 4.1.27): unlike the library's it runs on vectors. Scratch is
+    what is filled. Where the power is NaN, so is the distance.
+    """
+    bits = power.view(np.int32)
+    mantissa = node.view(np.float32)
+    least = np.float32(DARKEST)
+    for k in range(len(power)):
+        power[k] = least if power[k] < least else power[k]
+    for k in range(len(power)):
+        beyond[k] = (bits[k] >> np.int32(23)) - np.int32(127)
+    for k in range(len(power)):
+        node[k] = (bits[k] & np.int32(0x7FFFFF)) | np.int32(0x3F800000)
+    scale, end = 10.0 * np.log10(np.e), float(last)
+    for k in range(len(power)):
+        m = np.float64(mantissa[k])
+        large = m > 1.4142135623730951
+        m = 0.5 * m if large else m
+        e = beyond[k] + 1.0 if large else beyond[k]
+        s = (m - 1.0) / (m + 1.0)
+        q = s * s
+        series = 1.0 + q * (1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11)))))
+        place = (scale * (e * np.log(2.0) + 2.0 * s * series) - low) / step
+        place = 0.0 if place < 0.0 else place
+        beyond[k] = end if place > end else place
+    for k in range(len(power)):
+        at = np.int32(beyond[k])
+        node[k] = last - 1 if at > last - 1 else at
+    for k in range(len(power)):
+        beyond[k] = beyond[k] - node[k]
 
 
 @compiled
@@ -229,25 +297,31 @@ def _box_lookup(
 ) -> Float32:
     lines, samples = first.shape
     out = np.empty_like(first)
-    sums = np.empty(samples + 2 * half)
-    counts = np.empty(samples + 2 * half, np.int64)
-    a = np.empty(samples, np.float32)
-    b = np.empty(samples, np.float32)
+    sums, exact = np.zeros((2, samples + 2 * half)), np.empty(samples)
+    mean = np.empty((2, samples), np.float32)
+    node, beyond = np.zeros((2, samples), np.int32), np.zeros((2, samples))
+    last = table.shape[0] - 1, table.shape[1] - 1
     for line in range(lines):
-        _box_row(first, line, half, sums, counts, a)
+        _box_row(first, line, half, sums, exact)
+        mean[0] = exact
+        _nodes(mean[0], low[0], step, last[0], node[0], beyond[0])
         if dual:
-            _box_row(second, line, half, sums, counts, b)
+            _box_row(second, line, half, sums, exact)
+            mean[1] = exact
+            _nodes(mean[1], low[1], step, last[1], node[1], beyond[1])
         for column in range(samples):
-            if np.isnan(a[column]) or (dual and np.isnan(b[column])):
+            if np.isnan(mean[0, column]) or (dual and np.isnan(mean[1, column])):
                 out[line, column] = np.nan
                 continue
-            i, u = _node(a[column], low[0], step, table.shape[0] - 1)
+            i, u = np.uint64(node[0, column]), beyond[0, column]
+            i1 = i + np.uint64(1)
             if not dual:
-                out[line, column] = (1 - u) * table[i, 0] + u * table[i + 1, 0]
+                out[line, column] = (1 - u) * table[i, 0] + u * table[i1, 0]
                 continue
-            j, v = _node(b[column], low[1], step, table.shape[1] - 1)
-            left = (1 - v) * table[i, j] + v * table[i, j + 1]
-            right = (1 - v) * table[i + 1, j] + v * table[i + 1, j + 1]
+            j, v = np.uint64(node[1, column]), beyond[1, column]
+            j1 = j + np.uint64(1)
+            left = (1 - v) * table[i, j] + v * table[i, j1]
+            right = (1 - v) * table[i1, j] + v * table[i1, j1]
             out[line, column] = (1 - u) * left + u * right
     return out
 

@@ -7,26 +7,28 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cube.kernels.drainage import reaches_channel
+from cube.kernels.drainage import height_above_channel
 from cube.steps.hand import hand
 
 DX = 30.0
 
 
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1))
-def test_a_cell_reaches_a_channel_if_its_path_does(count, seed):
+def test_a_cell_stands_above_the_first_channel_on_its_path(count, seed):
     """Random trees, each cell walked down one by one."""
     rng = np.random.default_rng(seed)
     downstream = np.array([rng.integers(0, cell + 1) for cell in range(count)])
     drain = rng.random(count) < 0.2
+    height = rng.uniform(0, 100, count).astype("float32")
     expected = []
     for start in range(count):
         cell = start
         while not drain[cell] and downstream[cell] != cell:
             cell = downstream[cell]
-        expected.append(drain[cell])
-    found = reaches_channel(drain, downstream, np.arange(count))
-    np.testing.assert_array_equal(found, expected)
+        expected.append(height[start] - height[cell] if drain[cell] else np.nan)
+    found = height_above_channel(drain, downstream, np.arange(count), height)
+    # up to 60 drops, each of them rounded to float32 at 100 m
+    np.testing.assert_allclose(found, expected, rtol=0, atol=60 * 4e-6)
 
 
 def valley(side=0.1, along=0.001, shape=(201, 101)):
