@@ -27,7 +27,7 @@ _SCHEDULER = re.compile(r"^(threads|processes|((tcp|tls|wss?|ucx)://)?[^/\s]+:\d
 BLOCK = 2048
 SAMPLE_M = 10.0
 """Pixel spacing of IW GRDH."""
-BASE_BYTES = 460 * 2**20
+BASE_BYTES = 560 * 2**20
 """Resident size of a process with the libraries imported, the kernels loaded, annotations and
 tables parsed and an allocator's slack."""
 _FETCHED = {"grd": 1.6, "rtc": 5.5}

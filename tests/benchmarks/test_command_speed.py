@@ -18,18 +18,22 @@ def children_cpu() -> float:
 
 
 def test_help_is_there_at_once(benchmark):
-    """Best of five in CPU seconds, which other work on the machine does not lengthen."""
-    spent = []
+    """Best of five in CPU seconds; it costs less than to import xarray, which it does without."""
 
-    def ask():
-        began = children_cpu()
-        done = subprocess.run([*CLI, "--help"], capture_output=True, text=True, check=True)
-        spent.append(children_cpu() - began)
-        return done.stdout
+    def best(command):
+        spent = []
+        for _ in range(5):
+            began = children_cpu()
+            subprocess.run(command, capture_output=True, text=True, check=True)
+            spent.append(children_cpu() - began)
+        return min(spent)
 
-    assert "build" in benchmark.pedantic(ask, rounds=5, warmup_rounds=1)
-    benchmark.extra_info["CPU s"] = round(min(spent), 3)
-    assert min(spent) <= 0.5
+    found = benchmark.pedantic(best, args=([*CLI, "--help"],), rounds=1, warmup_rounds=1)
+    xarray = best([sys.executable, "-c", "import xarray"])
+    benchmark.extra_info.update(
+        {"CPU s": round(found, 3), "import xarray, CPU s": round(xarray, 3)}
+    )
+    assert found < xarray
 
 
 @pytest.mark.slow

@@ -83,8 +83,8 @@ def test_image_coordinates(benchmark, annotation, height):
     for ours, theirs in zip(found, exactly(), strict=True):
         # the tolerance of tests/kernels: a millionth of a line, a ten thousandth of a sample
         np.testing.assert_allclose(ours[:part, :part], theirs, rtol=0, atol=1e-4)
-    # 35 multiplications against some ten rounds of 200 in numpy: 50 to 100 times
-    assert not rate < 20 * exact
+    # 35 multiplications on vectors against some four rounds of 200, compiled too: 37 times
+    assert not rate < 15 * exact
 
 
 @cpu

@@ -92,7 +92,7 @@ def test_calibration(benchmark, tables, numbers):
     benchmark.extra_info["numpy, Mpix per CPU s"] = round(theirs, 1)
     # both in float32: some roundings of 6e-8 of numbers 20 times what noise removal leaves
     np.testing.assert_allclose(found, in_numpy(), rtol=1e-4, atol=1e-6)
-    assert not rate < 1.5 * theirs  # numpy in blocks that stay in the cache gets half
+    assert not rate < 5 * theirs  # measured 13 times numpy in blocks that stay in the cache
 
 
 @cpu
@@ -119,4 +119,4 @@ def test_calibration_beside_xarray_sentinel(benchmark, safe, tables, numbers):
     theirs = size * size / 1e6 / cpu_seconds(peer)
     benchmark.extra_info["xarray-sentinel, Mpix per CPU s"] = round(theirs, 1)
     np.testing.assert_allclose(found, peer(), rtol=1e-4)
-    assert not rate < 5 * theirs
+    assert not rate < 15 * theirs  # measured 41 times
