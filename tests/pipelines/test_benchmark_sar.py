@@ -157,6 +157,35 @@ def test_bisection_in_plain_python_finds_the_same_place(data_dir, name, swath):
     assert (rms < 0.01).all()
 
 
+def test_bisection_agrees_over_an_extra_wide_scene(data_dir):
+    """A real orbit, and ground as EW images it: a minute of flight, 18 to 47 degrees of incidence.
+
+    No EW product was at hand whose grid could be the truth.
+    """
+    source = find(data_dir, "S1A_IW_GRDH_1SDV_20210809")
+    product = read_product(annotation_of(source, "iw"))
+    ours = read_geometry(source)[0]
+    middle = product.grid[len(product.grid) // 2]
+    lon, lat = np.meshgrid(middle.lon + np.arange(-4, 4, 0.5), middle.lat + np.arange(-2, 2.5, 0.5))
+    height = np.random.default_rng(0).uniform(-100, 4000, lon.shape)
+    points = to_ecef(lon, lat, height)
+    time, slant = solve(ours.orbit, points)
+    sight = ours.orbit.state(time)[0] - points
+    up = points / np.linalg.norm(points, axis=-1)[..., None]
+    angle = np.degrees(np.arccos((sight * up).sum(-1) / slant))
+    seen = (angle > 18) & (angle < 47)
+    assert np.ptp(time[seen]) > 60
+    assert np.ptp(angle[seen]) > 25
+    state, along, across = interpolated(product.orbit), [], []
+    for k in np.flatnonzero(seen):
+        place = ecef(lon.flat[k], lat.flat[k], height.flat[k])
+        exact, distance = zero_doppler(state, place, -70.0, 100.0)
+        along.append((time.flat[k] - exact) * GROUND_SPEED)
+        across.append(slant.flat[k] - distance)
+    assert np.abs(along).max() < 0.01
+    assert np.abs(across).max() < 0.01
+
+
 # --- orbit files
 
 
