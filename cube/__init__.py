@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cube.errors import CubeError
+    from cube.steps.coherence import coherence
     from cube.steps.speckle import speckle_filter
     from cube.store.opening import open_cube
     from pipelines.api import build, info, plan, quicklook, verify
@@ -24,6 +25,7 @@ __all__ = [
     "CubeError",
     "Request",
     "build",
+    "coherence",
     "info",
     "open_cube",
     "plan",
@@ -36,6 +38,7 @@ _HOMES = {
     "CubeError": "cube.errors",
     "Request": "pipelines.request",
     "build": "pipelines.api",
+    "coherence": "cube.steps.coherence",
     "info": "pipelines.api",
     "open_cube": "cube.store.opening",
     "plan": "pipelines.api",
