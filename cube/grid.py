@@ -200,13 +200,16 @@ def pixel_to_map(
 
 def to_lonlat(grid: GeoBox) -> Any:
     """Return a function (x, y) -> (lon, lat) in degrees for the CRS of `grid`."""
-    return _lonlat_of(str(crs_of(grid))).transform
+    return transformer_of(str(crs_of(grid)), "EPSG:4326").transform
 
 
-@lru_cache(maxsize=16)
-def _lonlat_of(crs: str) -> ProjTransformer:
-    # transformers may be shared between threads; to make one takes as long as a tile's geometry
-    return ProjTransformer.from_crs(CRS(crs).proj, "EPSG:4326", always_xy=True)
+@lru_cache(maxsize=64)
+def transformer_of(source: str, target: str) -> ProjTransformer:
+    """Horizontal transformer (x, y) -> (x, y) between two CRS, made once: threads may share it.
+
+    To make one takes as long as the geometry of a stored tile.
+    """
+    return ProjTransformer.from_crs(source, target, always_xy=True)
 
 
 def cell_area(grid: GeoBox, rows: slice, cols: slice, step: int = 64) -> NDArray[np.float64]:

@@ -52,7 +52,7 @@ def coherence(
     Raises
     ------
     ValueError
-        Images of two shapes, or a window without a centre.
+        Images of two shapes, a window without a centre, or a share that is none.
 
     Examples
     --------

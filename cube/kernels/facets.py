@@ -156,21 +156,9 @@ def _accumulate(  # type: ignore[no-untyped-def]
             if down[j] + broad[j] > 2:
                 a, b, c = terms[0, j], terms[1, j], terms[2, j]
                 seen = _in_parts(
-                    along,
-                    across,
-                    height,
-                    i,
-                    j,
-                    a,
-                    b,
-                    c,
-                    down[j],
-                    broad[j],
-                    cells,
-                    wide,
-                    first_t,
-                    first_s,
-                )
+                    along, across, height, i, j, a, b, c, down[j], broad[j],
+                    cells, wide, first_t, first_s,
+                )  # fmt: skip
             else:
                 seen = value[j] > 0
                 if seen:
@@ -244,13 +232,6 @@ def _parts_down(t_top, t_bottom, per_t, s_top, s_bottom, per_s, out):  # type: i
         t = max(abs(t_bottom[j] - t_top[j]), abs(t_bottom[j + 1] - t_top[j + 1]))
         s = max(abs(s_bottom[j] - s_top[j]), abs(s_bottom[j + 1] - s_top[j + 1]))
         out[j] = min(max(np.ceil(max(t * per_t, s * per_s)), 1.0), _MOST_PARTS)
-
-
-@compiled
-def _cell(t, s, first_t, first_s, wide, out):  # type: ignore[no-untyped-def]
-    """Number of the cell below both coordinates; anything where they are missing."""
-    for j in range(len(out)):
-        out[j] = np.int32((np.floor(t[j]) - first_t) * wide + (np.floor(s[j]) - first_s))
 
 
 @compiled
@@ -368,36 +349,25 @@ def _gather(  # type: ignore[no-untyped-def]
     rows, cols = ratio.shape
     table = _along_columns(lattice[:, :, :1], step, col0, cols)
     level = np.empty((1, cols))
-    one, next_, wide = np.float32(1), np.uint64(1), area.shape[1]
-    below = np.uint64(wide)
-    cells, marks = area.ravel(), folded.ravel()
-    from_cell, nearest = np.empty(cols, np.int32), np.empty(cols, np.int32)
+    one, next_ = np.float32(1), np.uint64(1)
     for i in range(rows):
         _between(table, (row0 + i) / step, level)
-        t, s = along[row0 + i, col0 : col0 + cols], across[row0 + i, col0 : col0 + cols]
-        _cell(t, s, first_t, first_s, wide, from_cell)
-        _nearest(t, s, first_t, first_s, wide, nearest)
         for j in range(cols):
-            if not (wanted[i, j] and low <= t[j] <= high):
+            t, s = along[row0 + i, col0 + j], across[row0 + i, col0 + j]
+            if not (wanted[i, j] and low <= t <= high):
                 continue
             wanted[i, j] = False
             if not lit[row0 + i, col0 + j]:
                 shadow[i, j] = True
                 continue
-            k = np.uint64(from_cell[j])
-            ft, fs = np.float32(t[j] - np.floor(t[j])), np.float32(s[j] - np.floor(s[j]))
-            top = cells[k] * (one - fs) + cells[k + next_] * fs
-            bottom = cells[k + below] * (one - fs) + cells[k + below + next_] * fs
+            t0, s0 = np.floor(t), np.floor(s)
+            k, m = np.uint64(int(t0) - first_t), np.uint64(int(s0) - first_s)
+            ft, fs = np.float32(t - t0), np.float32(s - s0)
+            top = area[k, m] * (one - fs) + area[k, m + next_] * fs
+            bottom = area[k + next_, m] * (one - fs) + area[k + next_, m + next_] * fs
             value = top * (one - ft) + bottom * ft
             if value >= LEAST_SHARE * level[0, j]:
                 ratio[i, j] = value
-                layover[i, j] = marks[np.uint64(nearest[j])]
+                layover[i, j] = folded[int(np.rint(t)) - first_t, int(np.rint(s)) - first_s]
             else:
                 shadow[i, j] = True
-
-
-@compiled
-def _nearest(t, s, first_t, first_s, wide, out):  # type: ignore[no-untyped-def]
-    """Number of the nearest cell; anything where the coordinates are missing."""
-    for j in range(len(out)):
-        out[j] = np.int32((np.rint(t[j]) - first_t) * wide + (np.rint(s[j]) - first_s))

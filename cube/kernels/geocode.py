@@ -67,6 +67,7 @@ def image_coordinates(
     if _misses(image, time, slant) or _on_the_left(orbit, points[0, 0, 0], time[0, 0, 0]):
         return None
     rows, cols = height.shape
+    height = np.ascontiguousarray(height)  # part of a block is not; so it runs on vectors
     line, sample = np.empty((rows, cols)), np.empty((rows, cols))
     for values, out in ((time, line), (slant, sample)):
         evaluate3(fit3(values), rows, cols, 0, 0, height, middle, half, out)

@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from cube.errors import SourceError
+from cube.grid import transformer_of
 
 __all__ = ["Raster", "describe", "identity", "lonlat_extent", "read_window"]
 
@@ -56,16 +57,11 @@ class Raster:
 
     def transformer(self, crs: str) -> Transformer:
         """Return a transformer from `crs` to this raster's CRS, horizontal only."""
-        return _transformer(crs, self.crs_wkt)
+        return transformer_of(crs, self.crs_wkt)
 
     def transformer_to(self, crs: str) -> Transformer:
         """Return a transformer from this raster's CRS to `crs`, horizontal only."""
-        return _transformer(self.crs_wkt, crs)
-
-
-@lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> Transformer:
-    return Transformer.from_crs(CRS(source), CRS(target), always_xy=True)
+        return transformer_of(self.crs_wkt, crs)
 
 
 @lru_cache(maxsize=64)

@@ -92,7 +92,7 @@ def _image_coordinates(
                     annotation.image,
                     lon,
                     lat,
-                    np.ascontiguousarray(surface[part]),  # so that it runs on vectors
+                    surface[part],
                     delay=source.delay,
                 )
         line[part], sample[part] = (np.nan, np.nan) if found is None else found

@@ -8,13 +8,9 @@ import sys
 import time
 
 import pytest
+from spent import children_cpu
 
 CLI = [sys.executable, "-c", "from cube.cli import main; main()"]
-
-
-def children_cpu() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 def test_help_is_there_at_once(benchmark):

@@ -23,6 +23,7 @@ import zarr
 from affine import Affine
 from rasterio.windows import Window
 from scipy.ndimage import map_coordinates
+from spent import children_cpu, cpu_seconds
 
 from cube.schema import Variable
 from cube.simulate import rewrite_pixels
@@ -134,11 +135,11 @@ def run(scene: Path, box: tuple[float, ...], folder: Path) -> Run:
     folder.mkdir()
     options = words(scene, box, folder / "out.zarr")
     command = [sys.executable, "-c", DRIVER]
-    before = os.times()
+    before = children_cpu()
     planned = subprocess.run(
         [*command, "plan", *options, "--json"], capture_output=True, text=True, check=True
     )
-    after = os.times()
+    start_s = children_cpu() - before
     plan = json.loads(planned.stdout)
     try:
         with (folder / "log").open("w+") as log:
@@ -154,7 +155,7 @@ def run(scene: Path, box: tuple[float, ...], folder: Path) -> Run:
     assert counts
     return Run(
         cpu_s=used.ru_utime + used.ru_stime,
-        start_s=sum(after[2:4]) - sum(before[2:4]),
+        start_s=start_s,
         resident=int(re.findall(r"^PEAK (\d+)", text, re.MULTILINE)[-1]) * 1024,
         foretold=plan["run"]["peak_memory_per_worker"],
         mpix=float(np.prod(plan["identity"]["shape"])) / 1e6,
@@ -173,12 +174,9 @@ def yardstick() -> float:
     """CPU-seconds that scipy takes to sample a million pixels bilinearly; the best of five."""
     image = np.random.default_rng(0).gamma(4.4, 1 / 4.4, (1100, 1100)).astype("float32")
     row, col = np.mgrid[:1000, :1000] + np.array([0.3, 0.4])[:, None, None]
-    spent = []
-    for _ in range(5):
-        began = time.process_time()
-        map_coordinates(image, [row, col], order=1, output="float32")
-        spent.append(time.process_time() - began)
-    return min(spent)
+    return cpu_seconds(
+        lambda: map_coordinates(image, [row, col], order=1, output="float32"), rounds=5
+    )
 
 
 def stored(folder: Path) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
+from spent import cpu_seconds
 
 from cube.kernels import geocode
 from cube.kernels.doppler import zero_doppler
@@ -32,16 +33,6 @@ def speed(benchmark, pixels: int) -> float:
     rate = pixels / 1e6 / benchmark.stats.stats.min
     benchmark.extra_info["Mpix per CPU s"] = round(rate, 2)
     return rate
-
-
-def cpu_seconds(function, *args) -> float:
-    """Best of three."""
-    best = np.inf
-    for _ in range(3):
-        began = time.process_time()
-        function(*args)
-        best = min(best, time.process_time() - began)
-    return best
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from spent import cpu_seconds
 
 from cube.kernels import radiometry
 from cube.kernels.radiometry import Lut, Radiometry
@@ -28,16 +29,6 @@ def speed(benchmark, pixels: int) -> float:
     rate = pixels / 1e6 / benchmark.stats.stats.min
     benchmark.extra_info["Mpix per CPU s"] = round(rate, 1)
     return rate
-
-
-def cpu_seconds(function) -> float:
-    """Best of three."""
-    best = np.inf
-    for _ in range(3):
-        began = time.process_time()
-        function()
-        best = min(best, time.process_time() - began)
-    return best
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import zarr
 from orbit_files import annotated, write_orbit
+from stopping import stop, wait_for
 
 COARSE = ("--resolution", 40, "--model", "none")
 
@@ -81,13 +81,8 @@ def test_a_cube_goes_on_with_the_orbits_it_was_begun_with(
     shutil.copytree(own_orbits, orbits)
     words = (*COARSE, "--orbit", orbits)
     process = start_cube("build", *asked(small_event, out, *words))
-    deadline = time.monotonic() + 120
-    while not (out / "progress" / "surface_512").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    wait_for(process, (out / "progress" / "surface_512").exists)
+    stop(process, signal.SIGKILL)
     if not (out / "progress").exists():
         pytest.fail("the build ended before it could be stopped")
     # later files that a search would prefer, and one that was used is gone

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import xarray as xr
 from grounds import image_geometry, write_dem
 from pyproj import Transformer
 from references import look_up, noise_power, read_tables
+from stopping import stop, wait_for
 
 from cube.schema import Flag
 from tests.pipelines.conftest import AROUND, IMAGE, LAT, LON, gentle
@@ -268,13 +268,8 @@ def test_stopped_it_goes_on_to_the_same_bytes(
 ):
     out = tmp_path / "cube.zarr"
     process = start_cube("build", *radar_words(radar, out, *fine_words(shore), *narrow))
-    deadline = time.monotonic() + 120
-    while not (out / "progress" / stage).exists():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    wait_for(process, (out / "progress" / stage).exists)
+    stop(process, signal.SIGKILL)
     if not (out / "progress").exists():
         pytest.fail("the build ended before it could be stopped")
     assert "resuming" in radar_build(radar, out, *fine_words(shore), *narrow).fine().err

@@ -8,34 +8,19 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stopping import stop, wait_for
 
 from pipelines.cost import peak_memory
 
 # 805 x 994 pixels: two by two stored chunks, and as many blocks under the memory limit
 FINE = ("--resolution", 5, "--workers", 1)
 NARROW = (*FINE, "--memory-limit", f"{peak_memory(512, 1, 5.0) + 1}B")
-
-
-def wait_for(process: subprocess.Popen[str], happened: Callable[[], object]) -> None:
-    """Return as soon as something happened; fail if the process ends before."""
-    deadline = time.monotonic() + 120
-    while not happened():
-        assert process.poll() is None, f"ended before: {process.communicate()[1]}"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def stop(process: subprocess.Popen[str], with_signal: signal.Signals) -> str:
-    """Send a signal and return what was said on stderr."""
-    process.send_signal(with_signal)
-    return process.communicate(timeout=60)[1]
 
 
 def flags(cube: Path, stage: str) -> list[Path]:
