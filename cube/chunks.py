@@ -66,18 +66,24 @@ def whole_tiles(rows: slice, cols: slice) -> Iterator[tuple[slice, slice]]:
             )
 
 
-def _pull(function: Any, bands: int, block_info: Any = None, **kwargs: Any) -> NDArray[np.float32]:
+def _pull(function: Any, bands: int, block_info: Any = None, **kwargs: Any) -> NDArray[Any]:
     (_, _), (y0, y1), (x0, x1) = block_info[None]["array-location"]
-    out: NDArray[np.float32] = function(slice(y0, y1), slice(x0, x1), **kwargs)
+    out: NDArray[Any] = function(slice(y0, y1), slice(x0, x1), **kwargs)
     if out.shape != (bands, y1 - y0, x1 - x0):
         raise ValueError(f"{function.__name__} returned {out.shape} for {bands} bands")
     return out
 
 
 def pull_blocks(
-    function: Any, shape: tuple[int, int], block: int, bands: int, name: str, **kwargs: Any
+    function: Any,
+    shape: tuple[int, int],
+    block: int,
+    bands: int,
+    name: str,
+    dtype: str = "float32",
+    **kwargs: Any,
 ) -> da.Array:
-    """Lazy (band, y, x) float32 array whose every block pulls what it needs.
+    """Lazy (band, y, x) array, float32 unless told, whose every block pulls what it needs.
 
     One task per block: `function` gets the block's rows and columns as slices and `kwargs`, and
     returns (bands, rows, columns). The graph holds references to data only, never pixels.
@@ -90,8 +96,8 @@ def pull_blocks(
         function=function,
         bands=bands,
         chunks=((bands,), block_sizes(shape[0], block), block_sizes(shape[1], block)),
-        dtype="float32",
-        meta=np.empty((0, 0, 0), "float32"),
+        dtype=dtype,
+        meta=np.empty((0, 0, 0), dtype),
         name=f"{name}-{tokenize(function, shape, block, kwargs)}",
         **kwargs,
     )

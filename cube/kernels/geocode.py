@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ from cube.kernels.orbit import Orbit
 from cube.kernels.proxy import NODES, evaluate3, fit3, nodes
 from cube.kernels.resample import to_centres
 
-__all__ = ["image_coordinates", "local_incidence", "sight_lattice"]
+__all__ = ["image_coordinates", "local_incidence", "range_doppler", "sight_lattice"]
 
 
 def image_coordinates(
@@ -56,6 +58,47 @@ def image_coordinates(
     ConvergenceError
         The tile is far outside what the orbit arc sees.
     """
+    found = range_doppler(
+        orbit, lon, lat, height, lambda time, slant: _misses(image, time, slant), delay=delay
+    )
+    if found is None:
+        return None
+    line, sample = found
+    to_image(image, line, sample)
+    to_centres(line, image.shape[0])
+    to_centres(sample, image.shape[1])
+    return line, sample
+
+
+def range_doppler(
+    orbit: Orbit,
+    lon: NDArray[np.float64],
+    lat: NDArray[np.float64],
+    height: NDArray[np.float32],
+    beyond: Callable[[NDArray[np.float64], NDArray[np.float64]], bool],
+    *,
+    delay: bool = False,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Zero-Doppler time and slant range of every pixel of a tile.
+
+    Parameters
+    ----------
+    orbit, lon, lat, height, delay
+        See `image_coordinates`.
+    beyond : callable
+        Whether times and ranges at the tile's nodes show that no pixel of it is wanted.
+
+    Returns
+    -------
+    (time, slant) : float64, shape (y, x), or None
+        Seconds after the epoch and metres; NaN where the height is unknown. None where no pixel is
+        wanted, or the tile lies on the left of the track.
+
+    Raises
+    ------
+    ConvergenceError
+        The tile is far outside what the orbit arc sees.
+    """
     low, high = float(np.nanmin(height)) - 1.0, float(np.nanmax(height)) + 1.0
     middle, half = (low + high) / 2, (high - low) / 2
     levels = middle + nodes(NODES[2]) * half
@@ -64,17 +107,14 @@ def image_coordinates(
     if delay:
         up = normals(lon, lat)[..., None, :]
         slant = slant + path_delay(points, up, orbit.state(time)[0], levels)
-    if _misses(image, time, slant) or _on_the_left(orbit, points[0, 0, 0], time[0, 0, 0]):
+    if beyond(time, slant) or _on_the_left(orbit, points[0, 0, 0], time[0, 0, 0]):
         return None
     rows, cols = height.shape
     height = np.ascontiguousarray(height)  # part of a block is not; so it runs on vectors
-    line, sample = np.empty((rows, cols)), np.empty((rows, cols))
-    for values, out in ((time, line), (slant, sample)):
+    found = np.empty((rows, cols)), np.empty((rows, cols))
+    for values, out in zip((time, slant), found, strict=True):
         evaluate3(fit3(values), rows, cols, 0, 0, height, middle, half, out)
-    to_image(image, line, sample)
-    to_centres(line, image.shape[0])
-    to_centres(sample, image.shape[1])
-    return line, sample
+    return found
 
 
 def _misses(image: GroundRangeImage, time: NDArray[np.float64], slant: NDArray[np.float64]) -> bool:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-import numpy as np
-
 from cube.errors import SourceError
 from cube.kernels.groundrange import GroundRangeImage
 from cube.kernels.orbit import Orbit
@@ -28,10 +26,10 @@ from cube.readers.annotation import (
     grid_of,
     moment,
     orbit_of,
-    seconds,
 )
 from cube.readers.orbit import find_orbit
 from cube.readers.safe import DAMAGED, NAME, order_polarisations
+from cube.readers.slc import slant_image
 
 __all__ = ["SwathGeometry", "read_geometry"]
 
@@ -169,7 +167,7 @@ def _swath(root: Element, href: str, orbits: Path | None) -> SwathGeometry:
         orbit, source, image = annotation.orbit, annotation.orbit_source, annotation.image
     else:
         epoch = moment(xml.text(root, ".//productFirstLineUtcTime", href), href)
-        image = _slant_image(root, epoch, href)
+        image = slant_image(root, epoch, href)
         try:
             orbit, source = orbit_of(root, epoch, href, path)
         except ValueError as error:
@@ -186,38 +184,6 @@ def _swath(root: Element, href: str, orbits: Path | None) -> SwathGeometry:
         image=image,
         bistatic=bistatic,
         grid=grid,
-    )
-
-
-def _slant_image(root: Element, epoch: np.datetime64, href: str) -> SlantRangeImage:
-    """Sampling of a single-look image; its bistatic reference is the middle of its own swath."""
-    info = find(root, "imageAnnotation/imageInformation", href)
-    starts = [
-        seconds(xml.text(burst, "azimuthTime", href), epoch, href)
-        for burst in root.findall("swathTiming/burstList/burst")
-    ]
-    lines, samples = (
-        int(xml.number(info, f"numberOf{axis}", href)) for axis in ("Lines", "Samples")
-    )
-    per_burst = int(xml.number(root, "swathTiming/linesPerBurst", href)) if starts else lines
-    if per_burst < 1 or (starts and per_burst * len(starts) != lines):
-        raise SourceError(
-            f"{href}: {len(starts)} bursts of {per_burst} lines, the image has {lines}; the file is"
-            " incomplete"
-        )
-    rate = xml.number(root, "generalAnnotation/productInformation/rangeSamplingRate", href)
-    first = xml.number(info, "slantRangeTime", href)
-    step = xml.number(info, "azimuthTimeInterval", href)
-    if not (rate > 0 and step > 0):
-        raise SourceError(f"{href}: rangeSamplingRate {rate} and azimuthTimeInterval {step}")
-    return SlantRangeImage(
-        burst_start_s=np.array(starts or [0.0]),
-        lines_per_burst=per_burst,
-        line_step_s=step,
-        first_sample_s=first,
-        sampling_rate_hz=rate,
-        bistatic_reference_s=first + samples / (2 * rate),
-        shape=(lines, samples),
     )
 
 

@@ -24,7 +24,7 @@ from cube.readers.access import ON_DISK, Access, is_remote, plain
 from cube.readers.remote import Block, open_raster, problem
 from cube.readers.window import Window
 
-__all__ = ["Measurement", "Near"]
+__all__ = ["Measurement", "Near", "Samples"]
 
 Near = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Lines and samples about to be sampled, each of shape (y, x)."""
@@ -69,7 +69,26 @@ class Measurement:
         self._source()
 
     def _source(self) -> _Plain | _Blocks:
-        return _open(self.href, self.shape, self.access)
+        return _open(self.href, self.shape, self.access, "uint16")
+
+
+class Samples(Measurement):
+    """One image of complex samples, read window by window; on disk they are pairs of int16."""
+
+    def read(self, window: Window, near: Near | None = None) -> NDArray[Any]:
+        """Samples of `window`; complex64, shape ``window.shape``."""
+        found = self._source().read(window, near)
+        if found.dtype == np.complex64:
+            return found
+        pairs = found.view("<i2").astype("float32")
+        return np.asarray(pairs.view("complex64"))
+
+    def _source(self) -> _Plain | _Blocks:
+        return _open(self.href, self.shape, self.access, "complex_int16")
+
+
+_PIXELS = {"uint16": "<u2", "complex_int16": "<u4"}
+"""Types of pixels as rasterio names them, and what holds one of them."""
 
 
 class _Plain:
@@ -78,24 +97,26 @@ class _Plain:
     Not memory-mapped: mapped pages count as resident, and a scene has 1.7 GB of them.
     """
 
-    def __init__(self, path: Path, offset: int, width: int) -> None:
+    def __init__(self, path: Path, offset: int, width: int, dtype: str) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._file)  # when the cache of open files lets go
         self._offset = offset
         self._width = width
+        self._dtype = np.dtype(_PIXELS[dtype])
 
-    def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
-        out = np.empty(window.shape, "<u2")
-        size = 2 * window.shape[1]
-        at = self._offset + 2 * (window.line * self._width + window.sample)
+    def read(self, window: Window, near: Near | None = None) -> NDArray[Any]:
+        out = np.empty(window.shape, self._dtype)
+        pixel = self._dtype.itemsize
+        size = pixel * window.shape[1]
+        at = self._offset + pixel * (window.line * self._width + window.sample)
         for row in out:
             if os.preadv(self._file, [row.data], at) != size:
                 raise SourceError(
                     f"{self._path}: ends within lines {window.line}..{window.line_stop};"
                     " the file is truncated, download it again"
                 )
-            at += 2 * self._width
+            at += pixel * self._width
         return out
 
 
@@ -103,11 +124,17 @@ class _Blocks:
     """Tiles or strips that GDAL decodes: only those that are needed, fetched side by side."""
 
     def __init__(
-        self, href: str, access: Access, shape: tuple[int, int], tile: tuple[int, int]
+        self,
+        href: str,
+        access: Access,
+        shape: tuple[int, int],
+        tile: tuple[int, int],
+        dtype: str,
     ) -> None:
         self._href, self._access, self._shape, self._tile = href, access, shape, tile
+        self._dtype = "complex64" if dtype == "complex_int16" else dtype  # as rasterio reads it
 
-    def read(self, window: Window, near: Near | None = None) -> NDArray[np.uint16]:
+    def read(self, window: Window, near: Near | None = None) -> NDArray[Any]:
         tiles = _touched(window, near, self._shape, self._tile)
         try:
             with open_raster(self._href, self._access, tiles) as raster:
@@ -118,9 +145,9 @@ class _Blocks:
                 f" ({problem(error)}); the file is damaged or truncated, download it again"
             ) from error
 
-    def _read(self, raster: Any, tiles: list[Block], window: Window) -> NDArray[np.uint16]:
+    def _read(self, raster: Any, tiles: list[Block], window: Window) -> NDArray[Any]:
         lines, samples = self._tile
-        out = np.zeros(window.shape, np.uint16)
+        out = np.zeros(window.shape, self._dtype)
         for line, first, stop in _rows_of(tiles):
             part = Window(
                 max(line * lines, window.line),
@@ -162,9 +189,9 @@ def _rows_of(tiles: list[Block]) -> Iterator[tuple[int, int, int]]:
             at = next_at
 
 
-def _open(href: str, shape: tuple[int, int], access: Access) -> _Plain | _Blocks:
+def _open(href: str, shape: tuple[int, int], access: Access, dtype: str) -> _Plain | _Blocks:
     if is_remote(href):
-        return _open_state(href, shape, access, None)
+        return _open_state(href, shape, access, dtype, None)
     try:
         found = Path(href).stat()
     except OSError as error:
@@ -173,38 +200,38 @@ def _open(href: str, shape: tuple[int, int], access: Access) -> _Plain | _Blocks
         ) from error
     if found.st_size == 0:
         raise SourceError(f"{href}: measurement file is empty; download the product again")
-    return _open_state(href, shape, access, (found.st_size, found.st_mtime_ns))
+    return _open_state(href, shape, access, dtype, (found.st_size, found.st_mtime_ns))
 
 
 @lru_cache(maxsize=64)
 def _open_state(
-    href: str, shape: tuple[int, int], access: Access, state: tuple[int, int] | None
+    href: str, shape: tuple[int, int], access: Access, dtype: str, state: tuple[int, int] | None
 ) -> _Plain | _Blocks:
     """Open a file in the state it is in; one replaced in place is opened anew."""
     try:
         with open_raster(href, access) as raster:
-            _check_shape(raster, plain(href), shape)
-            offset = None if state is None else _contiguous(raster, Path(href))
+            _check_shape(raster, plain(href), shape, dtype)
+            offset = None if state is None else _contiguous(raster, Path(href), dtype)
             tile = raster.block_shapes[0]
     except RasterioError as error:
         raise SourceError(
             f"{plain(href)}: not a readable TIFF ({problem(error)}); download the product again"
         ) from error
     if offset is None:
-        return _Blocks(href, access, shape, tile)
-    return _Plain(Path(href), offset, shape[1])
+        return _Blocks(href, access, shape, tile, dtype)
+    return _Plain(Path(href), offset, shape[1], dtype)
 
 
-def _check_shape(raster: Any, href: str, shape: tuple[int, int]) -> None:
-    found, dtype, bands = raster.shape, raster.dtypes[0], raster.count
-    if found != shape or dtype != "uint16" or bands != 1:
+def _check_shape(raster: Any, href: str, shape: tuple[int, int], dtype: str) -> None:
+    found, pixels, bands = raster.shape, raster.dtypes[0], raster.count
+    if found != shape or pixels != dtype or bands != 1:
         raise SourceError(
-            f"{href}: holds {bands} x {found[0]} x {found[1]} {dtype}, the annotation says"
-            f" 1 x {shape[0]} x {shape[1]} uint16"
+            f"{href}: holds {bands} x {found[0]} x {found[1]} {pixels}, the annotation says"
+            f" 1 x {shape[0]} x {shape[1]} {dtype}"
         )
 
 
-def _contiguous(raster: Any, path: Path) -> int | None:
+def _contiguous(raster: Any, path: Path, dtype: str) -> int | None:
     """Offset of the pixels where they lie uncompressed, in order and little-endian, else None.
 
     Raises
@@ -219,7 +246,7 @@ def _contiguous(raster: Any, path: Path) -> int | None:
             return None
     rows = raster.block_shapes[0][0]
     strips = -(-raster.height // rows)
-    size = raster.width * 2
+    size = raster.width * np.dtype(_PIXELS[dtype]).itemsize
 
     def place(strip: int) -> int | None:
         found = raster.get_tag_item(f"BLOCK_OFFSET_0_{strip}", "TIFF", bidx=1)

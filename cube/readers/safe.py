@@ -30,7 +30,9 @@ NAME = re.compile(
     r"_(?P<orbit>\d{6})_(?P<datatake>[0-9A-F]{6})(_(?P<crc>[0-9A-F]{4}))?"
 )
 """Product name (Sentinel-1 Product Specification, section 4.2)."""
-_ANNOTATION = re.compile(r"^(?P<stem>s1[a-z]-[a-z0-9]+-[a-z]{3}-(?P<pol>[hv]{2})-.*)\.xml$")
+_ANNOTATION = re.compile(
+    r"^(?P<stem>s1[a-z]-(?P<swath>[a-z0-9]+)-(?P<kind>[a-z]{3})-(?P<pol>[hv]{2})-.*)\.xml$"
+)
 _MAX_MANIFEST = 64 * 2**20  # real ones hold 20 to 60 kB
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error)
 """What reading a damaged zip may raise."""
@@ -233,7 +235,7 @@ def _footprint(content: str, href: str) -> BaseGeometry:
 
 def _files(content: _Content) -> list[tuple[str, Files, int]]:
     """Polarisation, files and measurement size; every annotation must have its other files."""
-    found: dict[str, tuple[Files, int]] = {}
+    found: dict[tuple[str, str], tuple[Files, int]] = {}
     for name in sorted(content.sizes):
         path = PurePosixPath(name)
         match = _ANNOTATION.match(path.name)
@@ -256,8 +258,10 @@ def _files(content: _Content) -> list[tuple[str, Files, int]]:
             annotation=str(content.folder / name),
             calibration=str(content.folder / needed["calibration"]),
             noise=str(content.folder / needed["noise"]),
+            swath=match["swath"] if match["kind"] == "slc" else "",
         )
-        found[match["pol"]] = files, content.sizes[needed["measurement"]]
+        found[match["pol"], files.swath] = files, content.sizes[needed["measurement"]]
     if not found:
         raise SourceError(f"{content.folder}: no annotation/*.xml; not a complete SAFE product")
-    return [(name, *found[name]) for name in order_polarisations(list(found))]
+    names = order_polarisations(list({name for name, _ in found}))
+    return [(name, *found[key]) for name in names for key in sorted(found) if key[0] == name]

@@ -32,7 +32,8 @@ class Files:
     """Paths or hrefs of one polarisation, and how they may be asked for.
 
     A product on a map grid has a measurement only. `orbit` is the path of an orbit file whose
-    state vectors replace those of the annotation.
+    state vectors replace those of the annotation. `swath`, such as ``iw1``, is named where a
+    polarisation has one image for each.
     """
 
     measurement: str
@@ -41,6 +42,7 @@ class Files:
     noise: str = ""
     access: Access = ON_DISK
     orbit: str = ""
+    swath: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Scene:
     footprint : shapely geometry
         Degrees.
     files : tuple of (polarisation, Files)
-        Polarisations in lower case, sorted co-polarised first.
+        Polarisations in lower case, sorted co-polarised first; of single-look products each comes
+        once for every sub-swath.
     archive : str or None
         Zip that must be unpacked before the files exist.
     size : int
@@ -93,12 +96,21 @@ class Scene:
     @property
     def polarisations(self) -> tuple[str, ...]:
         """Names of the polarisations."""
-        return tuple(name for name, _ in self.files)
+        return tuple(dict.fromkeys(name for name, _ in self.files))
 
     def of(self, polarisations: tuple[str, ...]) -> tuple[Files, ...]:
         """Files of the polarisations, in that order."""
         known = dict(self.files)
         return tuple(known[name] for name in polarisations)
+
+    def swaths(self, polarisations: tuple[str, ...]) -> tuple[tuple[Files, ...], ...]:
+        """Files of each sub-swath that has all the polarisations, in that order."""
+        known = {(files.swath, name): files for name, files in self.files}
+        return tuple(
+            tuple(known[swath, name] for name in polarisations)
+            for swath in sorted({swath for swath, _ in known})
+            if all((swath, name) in known for name in polarisations)
+        )
 
 
 class Calibrated:

@@ -1,0 +1,254 @@
+"""Geocoded single-look complex images of one pass: bursts deramped, sampled and flattened.
+
+All passes of a track are cut where one of them, the reference, is: a pixel is taken from the same
+burst at every date, or from none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from cube.chunks import pull_blocks, tiles
+from cube.grid import shape_of
+from cube.kernels.burst_sampling import burst_bounds, sample_burst
+from cube.kernels.doppler import ConvergenceError
+from cube.kernels.ellipsoid import SPEED_OF_LIGHT
+from cube.kernels.geocode import range_doppler
+from cube.kernels.orbit import Orbit
+from cube.kernels.taps import TAPS
+from cube.kernels.tops import Burst, Seams, burst_of, seams_of
+from cube.readers.dem import Dem
+from cube.readers.scene import Files
+from cube.readers.slc import SlcImage, amplitude_gain, burst_window, open_samples, open_slc
+from cube.readers.window import Window, WindowReader
+from cube.steps.heights import heights, node_lonlat
+
+__all__ = ["SlcSource", "Slice", "geocoded_slc", "images_of"]
+
+Slice = tuple[tuple[Files, ...], ...]
+"""Files of one product: sub-swaths, each with the polarisations in the order asked."""
+Float64 = NDArray[np.float64]
+_MARGIN_S, _MARGIN_M = 0.05, 100.0
+
+
+@dataclass(frozen=True)
+class SlcSource:
+    """What the complex images of one pass are made from.
+
+    Attributes
+    ----------
+    grid : GeoBox
+    dem : Dem or WindowReader
+        Heights are sampled from a DEM, or read where they are on the grid already.
+    slices : tuple of Slice
+        Products of the pass in order of time.
+    reference : tuple of Slice
+        Of the pass of its track whose bursts say where every pass is cut.
+    delay : bool
+        Whether echoes come late by a standard troposphere.
+    """
+
+    grid: GeoBox
+    dem: Dem | WindowReader
+    slices: tuple[Slice, ...]
+    reference: tuple[Slice, ...]
+    delay: bool = False
+
+    @property
+    def bands(self) -> int:
+        """Polarisations."""
+        return len(self.slices[0][0])
+
+
+def images_of(product: Slice) -> list[tuple[SlcImage, ...]]:
+    """Annotations of a product, sub-swath by sub-swath, in the order of its files."""
+    middle = next((files[0] for files in product if files[0].swath == "iw2"), None)
+    return [tuple(open_slc(one, middle) for one in files) for files in product]
+
+
+def _seams(slices: tuple[Slice, ...]) -> list[tuple[Orbit, Seams]]:
+    """Orbit of each product, and which part of its bursts is its own, in its own time.
+
+    Bursts of neighbouring products are cut like those of one; of a burst that two of them hold the
+    first is taken.
+    """
+    products = [[image for image, *_ in images_of(product)] for product in slices]
+    epoch = products[0][0].epoch
+    owner: dict[tuple[str, int], int] = {}
+    bursts: list[Burst] = []
+    for number, product in enumerate(products):
+        for image in product:
+            offset = float((image.epoch - epoch) / np.timedelta64(1, "ns")) * 1e-9
+            bursts += [
+                replace(burst, start_s=burst.start_s + offset)
+                for burst in image.bursts
+                if owner.setdefault((burst.swath, burst.number), number) == number
+            ]
+    whole = seams_of(bursts)
+    found = []
+    for number, product in enumerate(products):
+        image = product[0]
+        rows = [at for at, key in enumerate(whole.keys) if owner[key] == number]
+        bounds = whole.bounds[rows]
+        bounds[:, :2] -= float((image.epoch - epoch) / np.timedelta64(1, "ns")) * 1e-9
+        found.append((image.orbit, Seams(tuple(whole.keys[at] for at in rows), bounds)))
+    return found
+
+
+def _beyond(bounds: Float64) -> Callable[[Float64, Float64], bool]:
+    """Whether all nodes of a tile lie beyond the same edge of what bursts show."""
+    first, last = bounds[:, 0].min(), bounds[:, 1].max()
+    near, far = bounds[:, 2].min(), bounds[:, 3].max()
+    reference = bounds[0, 4]
+
+    def misses(time: Float64, slant: Float64) -> bool:
+        delay = 2 / SPEED_OF_LIGHT * slant
+        line = time - 0.5 * (delay - reference)
+        spread_s = 0.05 * np.ptp(line) + _MARGIN_S
+        spread = 2 / SPEED_OF_LIGHT * (0.05 * np.ptp(slant) + _MARGIN_M)
+        return bool(
+            line.max() < first - spread_s
+            or line.min() > last + spread_s
+            or delay.max() < near - spread
+            or delay.min() > far + spread
+        )
+
+    return misses
+
+
+def _geometry(
+    source: SlcSource,
+    orbit: Orbit,
+    bounds: Float64,
+    rows: slice,
+    cols: slice,
+    surface: NDArray[np.float32],
+) -> tuple[Float64, Float64] | None:
+    """Zero-Doppler time and slant range of a block, NaN in tiles that no burst shows."""
+    time, slant = np.empty(surface.shape), np.empty(surface.shape)
+    seen = False
+    for tile_rows, tile_cols in tiles(rows, cols, shape_of(source.grid)):
+        part = (
+            slice(tile_rows.start - rows.start, tile_rows.stop - rows.start),
+            slice(tile_cols.start - cols.start, tile_cols.stop - cols.start),
+        )
+        found = None
+        if np.isfinite(surface[part]).any():
+            lon, lat = node_lonlat(source.grid, tile_rows, tile_cols)
+            # ConvergenceError: the tile lies far outside what this product's orbit arc sees
+            with contextlib.suppress(ConvergenceError):
+                found = range_doppler(
+                    orbit, lon, lat, surface[part], _beyond(bounds), delay=source.delay
+                )
+        time[part], slant[part] = (np.nan, np.nan) if found is None else found
+        seen |= found is not None
+    return (time, slant) if seen else None
+
+
+def _block(rows: slice, cols: slice, source: SlcSource) -> NDArray[np.complex64]:
+    if isinstance(source.dem, Dem):
+        surface = heights(source.grid, rows, cols, source.dem)
+    else:
+        surface = source.dem.read(Window(rows.start, cols.start, rows.stop, cols.stop))
+    out = np.full((source.bands, *surface.shape), np.nan + 1j * np.nan, "complex64")
+    keys: list[tuple[str, int]] = []
+    index = np.full(surface.shape, -1, "int16")
+    last = None
+    for orbit, seams in _seams(source.reference):
+        last = _geometry(source, orbit, seams.bounds, rows, cols, surface)
+        if last is not None:
+            here = np.full(surface.shape, -1, "int16")
+            burst_of(*last, seams.bounds, here)
+            index = np.where((index < 0) & (here >= 0), here + len(keys), index).astype("int16")
+            keys += seams.keys
+    shown = {keys[at]: at for at in np.unique(index[index >= 0])}
+    for number, product in enumerate(source.slices):
+        wanted = _wanted(product, shown)
+        if not wanted:
+            continue
+        if source.slices != source.reference or len(source.slices) > 1:
+            orbit, seams = _seams(source.slices)[number]
+            if not seams.keys:
+                continue  # an earlier product holds all of its bursts
+            last = _geometry(source, orbit, seams.bounds, rows, cols, surface)
+        if last is not None:
+            for files, images, at, key in wanted:
+                chosen = (index == shown.pop(key)) if key in shown else None
+                if chosen is not None:
+                    _fill(files, images, at, last, chosen, out)
+    return out
+
+
+def _wanted(
+    product: Slice, shown: dict[tuple[str, int], int]
+) -> list[tuple[tuple[Files, ...], tuple[SlcImage, ...], int, tuple[str, int]]]:
+    """Bursts of a product that are shown: files, annotations, place in the image and key."""
+    return [
+        (files, images, at, (burst.swath, burst.number))
+        for files, images in zip(product, images_of(product), strict=True)
+        for at, burst in enumerate(images[0].bursts)
+        if (burst.swath, burst.number) in shown
+    ]
+
+
+def _fill(
+    files: tuple[Files, ...],
+    images: tuple[SlcImage, ...],
+    at: int,
+    place: tuple[Float64, Float64],
+    chosen: NDArray[np.bool_],
+    out: NDArray[np.complex64],
+) -> None:
+    """Samples of one burst, in every polarisation."""
+    for one, image, band in zip(files, images, out, strict=True):
+        burst = image.bursts[at]
+        window = _window(burst, place, chosen)
+        if window is None:
+            return
+        values = open_samples(one, image).read(burst_window(image, at, window))
+        sample_burst(
+            burst, values, window[:2], image.taps, *place, chosen, 1 / amplitude_gain(one), band
+        )
+
+
+def _window(
+    burst: Burst, place: tuple[Float64, Float64], chosen: NDArray[np.bool_]
+) -> Window | None:
+    """Part of a burst that holds every tap of the chosen pixels."""
+    low_line, high_line, low_sample, high_sample = burst_bounds(burst, *place, chosen)
+    if not (low_line <= high_line and low_sample <= high_sample):
+        return None
+    window = Window(
+        max(int(low_line) - TAPS, 0),
+        max(int(low_sample) - TAPS, 0),
+        min(int(high_line) + TAPS + 1, burst.lines),
+        min(int(high_sample) + TAPS + 1, burst.samples),
+    )
+    return window if min(window.shape) >= TAPS else None
+
+
+def geocoded_slc(source: SlcSource, block: int) -> da.Array:
+    """Lazy complex images of one pass on the grid, one task per block.
+
+    Every block solves the geometry of the pass and of its track's reference, reads one window for
+    each burst that shows part of it, and samples it with `cube.kernels.burst_sampling`. Amplitudes
+    are roots of beta nought. The phase of range is taken out, so that
+    ``one * other.conj()`` of two passes is an interferogram flattened on the DEM. Thermal noise is
+    part of complex samples and stays.
+
+    Returns
+    -------
+    dask array, complex64, shape (polarisation, y, x)
+        NaN where no burst shows the pixel, the height is unknown, or the burst that does is not
+        part of the pass. No value depends on the block layout.
+    """
+    return pull_blocks(
+        _block, shape_of(source.grid), block, source.bands, "slc", "complex64", source=source
+    )
