@@ -35,6 +35,7 @@ import numpy as np
 __all__ = [
     "CHUNK",
     "FORMAT_VERSION",
+    "SENSOR_POSITION",
     "Flag",
     "FloodClass",
     "Role",
@@ -117,8 +118,21 @@ _MASK = {
 }
 
 
-def coordinate_variables() -> tuple[Variable, ...]:
-    """Coordinates over time, track, y and x."""
+SENSOR_POSITION = Variable(
+    "sensor_position",
+    ("time", "axis"),
+    "float64",
+    float("nan"),
+    {
+        "long_name": "place of the satellite as it saw the middle of the grid, Earth-fixed x, y, z",
+        "units": "m",
+    },
+)
+"""Of complex images: what the baselines of pairs follow from."""
+
+
+def coordinate_variables(*, sensed: bool = False) -> tuple[Variable, ...]:
+    """Coordinates over time, track, y and x; `sensed` with the places of the satellite."""
     text = {"fill": "", "dtype": "string"}
     per_pass = (
         Variable("time", ("time",), "int64", 0, _time("start of sensing over the grid", "time")),
@@ -156,6 +170,7 @@ def coordinate_variables() -> tuple[Variable, ...]:
     )
     return (
         *per_pass,
+        *(SENSOR_POSITION,) * sensed,
         Variable("track", ("track",), "int16", 0, {"long_name": "relative orbit"}),
         Variable("y", ("y",), "float64", float("nan"), {"axis": "Y"}),
         Variable("x", ("x",), "float64", float("nan"), {"axis": "X"}),
@@ -186,10 +201,10 @@ def cube_variables(
     layers : frozenset of str
         What the plan promises beside backscatter: ``incidence_angle``, ``rtc_anf``, ``nesz``,
         ``reference``, ``water`` (probability), ``flood`` (classes and their summary), ``hand``,
-        ``permanent_water``.
+        ``permanent_water``; or, in its place, ``slc`` (complex images) or ``phase_amplitude``.
     """
     nan = float("nan")
-    long = _LONG[backscatter]
+    long = _LONG.get(backscatter, "")
     found = [
         Variable(
             "dem",
@@ -209,6 +224,8 @@ def cube_variables(
             "units": "1",
         }
         found.append(Variable("rtc_anf", _TRACK, "float32", nan, ratio))
+    if "slc" in layers or "phase_amplitude" in layers:
+        return (*found, *_single_look_variables(polarisations, layers))
     for name in polarisations:
         attrs = {"units": "1", "backscatter": backscatter, "polarisation": name.upper()}
         found.append(
@@ -231,6 +248,47 @@ def cube_variables(
             )
     found += _water_variables(layers)
     return tuple(found)
+
+
+def _single_look_variables(
+    polarisations: tuple[str, ...], layers: frozenset[str]
+) -> list[Variable]:
+    nan = float("nan")
+    if "phase_amplitude" in layers:
+        return [
+            Variable(
+                f"{kind}_{name.upper()}",
+                _PASS,
+                "float32",
+                nan,
+                {
+                    "long_name": f"{text}, {name.upper()}, sampled bilinearly",
+                    "units": "radian" if kind == "Phase" else "1",
+                    "polarisation": name.upper(),
+                },
+            )
+            for name in polarisations
+            for kind, text in (
+                ("Phase", "phase of single-look samples, range phase included"),
+                ("Ampl", "amplitude of single-look samples, digital number"),
+            )
+        ]
+    return [
+        Variable(
+            f"slc_{name}",
+            _PASS,
+            "complex64",
+            complex(nan, nan),
+            {
+                "long_name": f"single-look complex image, {name.upper()}, range phase removed",
+                "units": "1",
+                "backscatter": "beta0",
+                "polarisation": name.upper(),
+                "comment": "the squared magnitude is beta nought, linear power",
+            },
+        )
+        for name in polarisations
+    ]
 
 
 def _water_variables(layers: frozenset[str]) -> list[Variable]:

@@ -31,6 +31,7 @@ from pipelines.orbits import with_named_orbits
 from pipelines.plan import PassRecord, Plan, identity_of, plan_cube
 from pipelines.request import Request, Resolved, open_source, resolve
 from pipelines.runner import Progress, Runner
+from pipelines.single_look import check_product, check_tracks, sensor_positions, slices_of
 from pipelines.stages import Stages
 
 __all__ = ["Result", "build"]
@@ -124,7 +125,7 @@ def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
     if stored is None:
         if request.overwrite:
             remove(resolved.out)
-        _create(resolved, plan)
+        _create(resolved, plan, passes)
     else:
         remove_partial(resolved.out)
         progress.say(f"resuming {resolved.out}")
@@ -218,9 +219,14 @@ def _ready(
         if scene.archive is not None:
             progress.say(f"unpacking {scene.id}")
             extract(Path(scene.archive), resolved.scratch / "safe")
-    wanted = [files for scene in scenes for files in scene.of(plan.polarisations)]
+    wanted: list[Any] = [files for scene in scenes for files in scene.of(plan.polarisations)]
+    check: Callable[[Any], None] = _check_calibrated(resolved)
+    if resolved.product == "rtc":
+        check = check_projected
+    elif resolved.product == "slc":
+        wanted = [part for one in passes for part in slices_of(one, plan.polarisations)]
+        check = check_product
     with progress.stage("checking products", len(wanted)) as advance:
-        check = check_projected if resolved.product == "rtc" else _check_calibrated(resolved)
         # Side by side: remote tables of a pass come from eight files, each a wait for the network
         pool = ThreadPoolExecutor(_CHECKS)
         try:
@@ -228,6 +234,9 @@ def _ready(
                 advance()
         finally:
             pool.shutdown(cancel_futures=True)
+    if resolved.product == "slc":
+        for note in check_tracks(passes, plan.polarisations, resolved.grid):
+            progress.say(f"note: {note}")
     return passes
 
 
@@ -238,7 +247,7 @@ def _check_calibrated(resolved: Resolved) -> Callable[[Files], None]:
     return check
 
 
-def _create(resolved: Resolved, plan: Plan) -> None:
+def _create(resolved: Resolved, plan: Plan, found: tuple[Pass, ...]) -> None:
     text = np.dtypes.StringDType()
     passes = plan.passes
     coordinates = {
@@ -251,4 +260,9 @@ def _create(resolved: Resolved, plan: Plan) -> None:
         "track": np.array(plan.tracks, "int16"),
     }
     variables = cube_variables(plan.polarisations, resolved.backscatter, frozenset(plan.layers))
-    create(resolved.out, plan.stored(), resolved.grid, variables, coordinates, plan.polarisations)
+    detected = plan.polarisations
+    if resolved.product == "slc":
+        positions = sensor_positions(found, plan.polarisations, resolved.grid)
+        coordinates["sensor_position"] = positions
+        detected = ()
+    create(resolved.out, plan.stored(), resolved.grid, variables, coordinates, detected)

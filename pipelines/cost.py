@@ -30,16 +30,20 @@ SAMPLE_M = 10.0
 BASE_BYTES = 560 * 2**20
 """Resident size of a process with the libraries imported, the kernels loaded, annotations and
 tables parsed and an allocator's slack."""
-_FETCHED = {"grd": 1.6, "rtc": 5.5}
+_FETCHED = {"grd": 1.6, "rtc": 5.5, "slc": 12.0}
 """Bytes over the network for each pixel, pass and polarisation, measured on compressed tiles of 512
 pixels: amplitudes of 16 bit take 1.3 to 1.5 with what blocks at the edge fetch in vain, power of 32
-bit takes 3.5 for each of up to 25 tiles that a block of 16 touches."""
+bit takes 3.5 for each of up to 25 tiles that a block of 16 touches; complex samples take 4 for each
+of two or three samples of a pixel, and are not compressed."""
 WIDE_BYTES, INNER_BYTES = 40, 25
 """Peak of the surface stage, per pixel of a block with its halo and of the block itself: heights,
 the radar plane, cells, rays and what is lit; layers of two tracks. Measured with halos of 96 to 768
 pixels over ground that hides other ground."""
 TRACK_BYTES = 8
 """Layers of one more track, per pixel of a block."""
+PLACE_BYTES, SINGLE_LOOK_BYTES = 64, 60
+"""Peak of complex images per pixel of a block: places in the radar image of the pass and of the one
+that cuts the bursts, and samples of the window around it of 10 m pixels, on disk 4 bytes each."""
 MODE_ANGLES = {"IW": (29.0, 46.5), "EW": (18.0, 47.5)}
 """Incidence angles of the modes (Sentinel-1 Product Definition, S1-RS-MDA-52-7440, section 3.2);
 the stripmap beams together have 18 to 47 degrees."""
@@ -87,14 +91,20 @@ def run_of(
     scenes = [scene for one in passes for scene in one.scenes]
     remote = any(is_remote(files.measurement) for scene in scenes for _, files in scene.files)
     # a block of coarse pixels looks at many radar samples; of a product on the map, at an overview
-    spacing = _spacing(resolved.grid) if resolved.product == "grd" else SAMPLE_M
+    spacing = SAMPLE_M if resolved.product == "rtc" else _spacing(resolved.grid)
     extra = TRACK_BYTES * max(len({one.track for one in passes}) - 2, 0)
     block, peak = _block(
         resolved.grid,
         limit,
         _halo_of(resolved, {scene.mode for scene in scenes}),
         lambda block, halo: peak_memory(
-            block, threads, spacing, CACHE_BYTES if remote else 0, halo, extra
+            block,
+            threads,
+            spacing,
+            CACHE_BYTES if remote else 0,
+            halo,
+            extra,
+            len(polarisations) if resolved.product == "slc" else 0,
         ),
     )
     pixels = int(np.prod(resolved.grid.shape))
@@ -141,7 +151,13 @@ def _other_areas(request: Request, resolved: Resolved) -> dict[str, list[int]]:
 
 
 def peak_memory(
-    block: int, threads: int, spacing: float, cache: int = 0, halo: int = 96, extra: int = 0
+    block: int,
+    threads: int,
+    spacing: float,
+    cache: int = 0,
+    halo: int = 96,
+    extra: int = 0,
+    single_look: int = 0,
 ) -> int:
     """Predicted peak resident bytes of a worker process.
 
@@ -156,9 +172,13 @@ def peak_memory(
         Pixels of ground around a block that the surface stage looks at.
     extra : int
         Bytes of layers per pixel, beyond those of two tracks.
+    single_look : int
+        Polarisations of complex images, which take the place of detected ones.
     """
     samples = max((spacing / SAMPLE_M) ** 2, 1)
     per_pixel = BYTES_PER_PIXEL + 15 * (samples - 1)
+    if single_look:
+        per_pixel = PLACE_BYTES + 8 * single_look + SINGLE_LOOK_BYTES * samples
     wide = block + 2 * halo + STEP
     surface = WIDE_BYTES * wide * wide + (INNER_BYTES + extra) * block * block
     return int(BASE_BYTES + cache + threads * max(block * block * per_pixel, surface))
@@ -169,7 +189,7 @@ def _halo_of(resolved: Resolved, modes: set[str]) -> Callable[[int], int]:
 
     A DEM that is still in an endpoint's tiles is not read for a plan: any relief is then assumed.
     """
-    if resolved.product != "grd":
+    if resolved.product == "rtc":
         return lambda block: 1
     if isinstance(resolved.dem, Tiled):
         return lambda block: MOST_HALO

@@ -26,7 +26,7 @@ from cube.schema import CHUNK, FORMAT_VERSION
 from pipelines.cost import run_of
 from pipelines.layers import Tiled
 from pipelines.orbits import with_orbits
-from pipelines.request import Request, Resolved, open_source, resolve
+from pipelines.request import KUROSIWO_SLC, Request, Resolved, open_source, resolve
 
 __all__ = [
     "PassRecord",
@@ -170,7 +170,7 @@ def identity_of(resolved: Resolved) -> dict[str, Any]:
 
 def _geometry(resolved: Resolved) -> dict[str, str | None]:
     """What geocodes radar images, of products that are radar images."""
-    if resolved.product != "grd":
+    if resolved.product == "rtc":
         return {"orbit": None, "path_delay": None}
     return {
         "orbit": "annotation" if resolved.orbit is None else "files",
@@ -316,6 +316,10 @@ def _layers(
 ) -> tuple[tuple[str, ...], list[str]]:
     """Layers that can be promised, and a line for each that cannot."""
     notes: list[str] = []
+    if resolved.product == "slc":
+        hand = [] if resolved.hand == "none" else ["hand"]
+        kind = "phase_amplitude" if resolved.preset.id == KUROSIWO_SLC else "slc"
+        return ("incidence_angle", "rtc_anf", *hand, kind), notes
     layers = ["incidence_angle"] if resolved.product == "grd" else []
     if resolved.product == "grd" and resolved.backscatter == "gamma0_rtc":
         layers.append("rtc_anf")

@@ -30,9 +30,11 @@ __all__ = ["Request", "Resolved", "open_source", "resolve"]
 SIMULATION = 1
 """Version of the simulated event in the scratch folder; older ones are not used again."""
 MODELS = ("bayes", "none")
+KUROSIWO_SLC = "kurosiwo-slc"
+"""Preset whose layers are phase and amplitude, as that data set was made."""
 ENGINES = ("stackstac", "odc-stac")
 """What reads terrain-corrected products onto the grid."""
-PRODUCTS = {"grd": "flood", "rtc": "rtc"}
+PRODUCTS = {"grd": "flood", "rtc": "rtc", "slc": "slc"}
 """Products that can be built, and the preset that each has by default."""
 BACKSCATTER = ("gamma0_rtc", "gamma0", "sigma0", "beta0")
 """Kinds of backscatter that `grd` gives; the first is terrain-flattened."""
@@ -217,6 +219,11 @@ def resolve(request: Request) -> Resolved:
     model = request.model or preset.model
     if model not in MODELS:
         raise PlanError(f"unknown model {model!r}; choose {' or '.join(MODELS)}")
+    if model != "none" and request.product == "slc":
+        raise PlanError(
+            f"--model {model}: water is told from detected images; leave the option out, or build"
+            " --product grd"
+        )
     return Resolved(
         event=event,
         preset=preset,
@@ -228,7 +235,7 @@ def resolve(request: Request) -> Resolved:
         model=model,
         dem=_dem(request, event, source, endpoint),
         permanent_water=_water(request, event, endpoint),
-        hand=request.hand or (event.hand if event is not None else None),
+        hand=_hand(request, event),
         reference_passes=2 if request.reference == KUROSIWO else 10,
         product=request.product,
         engine=request.engine,
@@ -281,11 +288,14 @@ def open_source(resolved: Resolved, request: Request) -> Source:
 
 def _backscatter(request: Request, preset: Preset) -> str:
     asked = request.backscatter or preset.backscatter
-    if preset.product == "rtc":
+    if preset.product != "grd":
         if asked != preset.backscatter:
+            kind = (
+                "terrain-corrected products hold" if preset.product == "rtc" else "samples are of"
+            )
             raise PlanError(
-                f"--backscatter {asked}: terrain-corrected products hold {preset.backscatter};"
-                " leave the option out, or build --product grd"
+                f"--backscatter {asked}: {kind} {preset.backscatter}; leave the option out, or"
+                " build --product grd"
             )
         return asked
     if asked not in BACKSCATTER:
@@ -304,8 +314,8 @@ def _speckle(request: Request, preset: Preset) -> str:
         )
     if asked != "none" and request.product != "grd":
         raise PlanError(
-            f"--speckle {asked}: filters work on radar images; leave the option out, or build"
-            " --product grd"
+            f"--speckle {asked}: filters work on detected radar images; leave the option out, or"
+            " build --product grd"
         )
     return asked
 
@@ -313,7 +323,7 @@ def _speckle(request: Request, preset: Preset) -> str:
 def _noise_equivalent(request: Request) -> bool:
     if request.noise_equivalent and request.product != "grd":
         raise PlanError(
-            "--noise-equivalent: terrain-corrected products do not tell their noise; leave the"
+            "--noise-equivalent: only detected radar images have their noise taken out; leave the"
             " option out, or build --product grd"
         )
     return request.noise_equivalent
@@ -322,7 +332,7 @@ def _noise_equivalent(request: Request) -> bool:
 def _orbit(request: Request) -> Path | None:
     if request.orbit is None:
         return None
-    if request.product != "grd":
+    if request.product == "rtc":
         raise PlanError(
             f"--orbit {request.orbit}: terrain-corrected products lie on their map grid already;"
             " leave the option out, or build --product grd"
@@ -341,7 +351,7 @@ def _path_delay(request: Request) -> bool:
         raise PlanError(
             f"unknown path delay {request.path_delay!r}; choose {' or '.join(PATH_DELAYS)}"
         )
-    if request.path_delay != "none" and request.product != "grd":
+    if request.path_delay != "none" and request.product == "rtc":
         raise PlanError(
             f"--path-delay {request.path_delay}: terrain-corrected products lie on their map grid"
             " already; leave the option out, or build --product grd"
@@ -381,7 +391,7 @@ def _windows(request: Request, event: Event | None) -> Windows:
 def _grid(request: Request, preset: Preset, bbox: BBox) -> GeoBox:
     resolution = request.resolution or preset.resolution
     grid = target_grid(bbox, request.crs or preset.crs, resolution)
-    coarsest = _MAX_RESOLUTION_M if preset.product == "grd" else _MAX_PROJECTED_M
+    coarsest = _MAX_PROJECTED_M if preset.product == "rtc" else _MAX_RESOLUTION_M
     if not crs_of(grid).geographic and not (
         min(resolution) >= _MIN_RESOLUTION_M and max(resolution) <= coarsest
     ):
@@ -445,6 +455,13 @@ def _water(request: Request, event: Event | None, endpoint: Endpoint | None) -> 
         layer_source(endpoint, "permanent_water")
         return Tiled(endpoint, "permanent_water")
     return given
+
+
+def _hand(request: Request, event: Event | None) -> str | None:
+    """Height above drainage: a file, made from the DEM, or none of it beside complex images."""
+    if request.product == "slc" and request.hand is None:
+        return "none"
+    return request.hand or (event.hand if event is not None else None)
 
 
 def _out(request: Request, event: Event | None) -> Path:

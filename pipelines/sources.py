@@ -19,8 +19,13 @@ __all__ = [
     "scene_source",
 ]
 
-DEFAULT_COLLECTIONS = {"grd": "sentinel-1-grd", "rtc": "sentinel-1-rtc"}
-"""Collections asked for at an address that no endpoint describes: Planetary Computer's names."""
+DEFAULT_COLLECTIONS = {
+    "grd": "sentinel-1-grd",
+    "rtc": "sentinel-1-rtc",
+    "slc": "sentinel-1-slc",
+}
+"""Collections asked for at an address that no endpoint describes: the names of the
+Planetary Computer and of the Copernicus Data Space."""
 
 
 def find_endpoint(source: str, catalog: str | None) -> Endpoint | None:
@@ -76,30 +81,29 @@ def scene_source(
     PlanError
         No such folder.
     """
-    projected = product == "rtc"
     endpoint = find_endpoint(source, catalog)
     if endpoint is not None:
         return _of_endpoint(endpoint, product, collection)
     name = collection or DEFAULT_COLLECTIONS[product]
     if "://" in source and not source.startswith("file://"):
         local = is_loopback(urlsplit(source).hostname or "")
-        return ApiSource(source, name, access=Access(local=local), projected=projected)
+        return ApiSource(source, name, access=Access(local=local), product=product)
     folder = Path(source.removeprefix("file://"))
     if not folder.exists():
         raise PlanError(f"--source {folder}: no such folder")
     index = folder if folder.name == "catalog.json" else folder / "catalog.json"
     if index.is_file():
-        return CatalogSource(index, name, projected=projected)
-    if projected:
+        return CatalogSource(index, name, product)
+    if product == "rtc":
         raise PlanError(
             f"--source {folder}: no catalog.json; terrain-corrected products need a STAC catalog"
         )
-    return FolderSource(folder, scratch / "safe")
+    return FolderSource(folder, scratch / "safe", product)
 
 
 def _of_endpoint(endpoint: Endpoint, product: str, collection: str | None) -> ApiSource:
     url, name = check_endpoint(endpoint, product, collection)
-    return ApiSource(url, name, access=Access.of(endpoint), projected=product == "rtc")
+    return ApiSource(url, name, access=Access.of(endpoint), product=product)
 
 
 def check_endpoint(endpoint: Endpoint, product: str, collection: str | None) -> tuple[str, str]:

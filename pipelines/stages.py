@@ -29,6 +29,7 @@ from cube.steps.levels import bright_levels
 from cube.steps.relief import Reach, level_reach, reach_of, read_relief
 from cube.steps.rtc import RtcSource, projected
 from cube.steps.sight import incidence_limits
+from cube.steps.slc import geocoded_slc
 from cube.steps.speckle import Speckle
 from cube.steps.statistics import floored_counts, tile_histograms
 from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
@@ -45,6 +46,7 @@ from pipelines.layers import Maps
 from pipelines.plan import Plan
 from pipelines.request import Resolved
 from pipelines.runner import Progress, Runner
+from pipelines.single_look import single_look_source, slices_of, targets_of
 
 __all__ = ["Stages"]
 
@@ -75,6 +77,10 @@ class Stages:
     def run(self) -> None:
         """Run all stages; those that are on disk already cost one look at their journal."""
         self._surface()
+        if self._resolved.product == "slc":
+            for index in range(len(self._passes)):
+                self._single_look(index)
+            return
         for index in range(len(self._passes)):
             self._backscatter(index)
         if "reference" in self._plan.layers:
@@ -113,7 +119,11 @@ class Stages:
         return f"{one.time[:16].replace('T', ' ')} {one.platform} orbit {one.track}"
 
     def _files(self, index: int) -> tuple[tuple[Files, ...], ...]:
-        return tuple(scene.of(self._plan.polarisations) for scene in self._passes[index].scenes)
+        """Files of each image; of complex ones every sub-swath is one."""
+        one, polarisations = self._passes[index], self._plan.polarisations
+        if self._resolved.product == "slc":
+            return tuple(swath for part in slices_of(one, polarisations) for swath in part)
+        return tuple(scene.of(polarisations) for scene in one.scenes)
 
     def _track_files(self, track: int) -> tuple[Files, ...]:
         return tuple(
@@ -168,6 +178,25 @@ class Stages:
             statistics,
         )
         set_flag(Path(self._path), "backscatter_complete", index)
+
+    def _single_look(self, index: int) -> None:
+        if self._flag("complete", index):
+            return
+        source = single_look_source(
+            self._plan,
+            self._passes,
+            index,
+            self._resolved.grid,
+            self._path,
+            self._resolved.path_delay,
+        )
+        self._stage(
+            f"slc_{index}",
+            f"complex images {self._name(index)}",
+            geocoded_slc(source, self._block),
+            targets_of(self._plan, index),
+        )
+        set_flag(Path(self._path), "complete", index)
 
     def _stack(self, index: int) -> da.Array:
         """Lazy backscatter of a pass: ours from radar geometry, an engine's from map grids."""

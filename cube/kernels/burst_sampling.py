@@ -17,7 +17,7 @@ from cube.kernels.ellipsoid import SPEED_OF_LIGHT
 from cube.kernels.taps import FRACTIONS, TAPS
 from cube.kernels.tops import LAW_STEP, Burst, doppler_law
 
-__all__ = ["burst_bounds", "sample_burst"]
+__all__ = ["burst_bounds", "sample_burst", "sample_polar"]
 
 _BEFORE = TAPS // 2 - 1
 Float64 = NDArray[np.float64]
@@ -62,6 +62,62 @@ def sample_burst(
     )  # fmt: skip
 
 
+def sample_polar(
+    burst: Burst,
+    values: NDArray[np.complex64],
+    origin: tuple[int, int],
+    time: Float64,
+    slant: Float64,
+    chosen: NDArray[np.bool_],
+    out: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """Fill phase and amplitude where `chosen`, each sampled bilinearly as a number of its own.
+
+    What comes of interpolating a phase across its jumps from pi to -pi is close to noise: this is
+    how the single-look patches of Kuro Siwo were made (Bountos et al. 2024; BandMaths, then
+    Terrain-Correction with BILINEAR resampling in its configs/slc_preprocessing.xml), nothing more.
+
+    Parameters
+    ----------
+    burst, values, origin, time, slant, chosen
+        As in `sample_burst`.
+    out : (float32, float32), shape (y, x)
+        Radians and digital numbers; left as they are where a neighbour is not valid.
+    """
+    polar = np.angle(values).astype("float32"), np.abs(values)
+    _polar(*polar, origin, _limits(burst, 2), _sampling(burst), (time, slant), chosen, *out)
+
+
+@compiled
+def _polar(phase, amplitude, origin, limits, sampling, place, chosen, out_phase, out_amplitude):  # type: ignore[no-untyped-def]
+    start, per_line, first_sample, rate, reference = sampling
+    time, slant = place
+    height, width = phase.shape
+    for i in range(time.shape[0]):
+        for j in range(time.shape[1]):
+            if not chosen[i, j]:
+                continue
+            delay = 2 / SPEED_OF_LIGHT * slant[i, j]
+            line = (time[i, j] - 0.5 * (delay - reference) - start) * per_line
+            sample = (delay - first_sample) * rate
+            if not (line >= 0) or not (sample >= 0):
+                continue
+            l0, s0 = int(line), int(sample)
+            if l0 >= limits.shape[0] or s0 < limits[l0, 0] or s0 + 1 > limits[l0, 1]:
+                continue
+            r, c = l0 - origin[0], s0 - origin[1]
+            if r < 0 or c < 0 or r + 2 > height or c + 2 > width:
+                continue
+            wy, wx = np.float32(line - l0), np.float32(sample - s0)
+            vy, vx = np.float32(1) - wy, np.float32(1) - wx
+            out_phase[i, j] = vy * (vx * phase[r, c] + wx * phase[r, c + 1]) + wy * (
+                vx * phase[r + 1, c] + wx * phase[r + 1, c + 1]
+            )
+            out_amplitude[i, j] = vy * (vx * amplitude[r, c] + wx * amplitude[r, c + 1]) + wy * (
+                vx * amplitude[r + 1, c] + wx * amplitude[r + 1, c + 1]
+            )
+
+
 def _sampling(burst: Burst) -> tuple[float, float, float, float, float]:
     """What turns zero-Doppler time and slant range to line and sample."""
     return (
@@ -73,16 +129,16 @@ def _sampling(burst: Burst) -> tuple[float, float, float, float, float]:
     )
 
 
-def _limits(burst: Burst) -> NDArray[np.int64]:
-    """First and last sample that `TAPS` lines from each on all hold, shape (lines, 2)."""
+def _limits(burst: Burst, taps: int = TAPS) -> NDArray[np.int64]:
+    """First and last sample that `taps` lines from each on all hold, shape (lines, 2)."""
     none = np.int64(2**40)
     first = np.where(burst.first_valid < 0, none, burst.first_valid)
     last = np.where(burst.first_valid < 0, -none, burst.last_valid)
-    beyond = np.full(TAPS - 1, none)
+    beyond = np.full(taps - 1, none)
     first = np.concatenate([first, beyond])
     last = np.concatenate([last, -beyond])
     view = np.lib.stride_tricks.sliding_window_view
-    limits = [view(first, TAPS).max(-1), view(last, TAPS).min(-1)]
+    limits = [view(first, taps).max(-1), view(last, taps).min(-1)]
     return np.ascontiguousarray(np.stack(limits, axis=-1))
 
 

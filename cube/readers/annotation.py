@@ -1,4 +1,4 @@
-"""Annotation of a detected Sentinel-1 product: orbit, image sampling, slant to ground range.
+"""Annotation of a Sentinel-1 image: orbit, sampling, slant to ground range.
 
 Fields are those of the Sentinel-1 Product Specification (S1-RS-MDA-52-7441), section 6.3.1.
 """
@@ -72,8 +72,10 @@ class GridPoints:
     height: NDArray[np.float64]
 
 
-def read_annotation(href: str, access: Access = ON_DISK, orbit: str = "") -> Annotation:
-    """Read the annotation of a ground range product.
+def read_annotation(
+    href: str, access: Access = ON_DISK, orbit: str = "", *, product: str = "GRD"
+) -> Annotation:
+    """Read the annotation of an image.
 
     Parameters
     ----------
@@ -81,26 +83,29 @@ def read_annotation(href: str, access: Access = ON_DISK, orbit: str = "") -> Ann
     access : Access
     orbit : str
         Path of an orbit file whose state vectors replace those of the annotation.
+    product : {"GRD", "SLC"}
+        What it must be. The bursts of a sub-swath are taken as one image whose ground range is
+        slant range: what it covers, not what its samples are (`cube.readers.slc`).
 
     Raises
     ------
     SourceError
-        Missing or malformed file, fields absent, a product in slant range, or an orbit file that
-        does not belong to it.
+        Missing or malformed file, fields absent, another product, or an orbit file that does not
+        belong to it.
     """
-    return annotation_of(xml.parse(href, "product", access), href, orbit)
+    return annotation_of(xml.parse(href, "product", access), href, orbit, product=product)
 
 
-def annotation_of(root: Element, href: str, orbit: str = "") -> Annotation:
+def annotation_of(root: Element, href: str, orbit: str = "", *, product: str = "GRD") -> Annotation:
     """Annotation of a document that was read from `href`; see `read_annotation`."""
     info = find(root, "imageAnnotation/imageInformation", href)
     kind = xml.text(root, "adsHeader/productType", href)
-    if kind != "GRD":
-        raise SourceError(f"{href}: product type {kind}; this reader takes GRD")
+    if kind != product:
+        raise SourceError(f"{href}: product type {kind}; this reader takes {product}")
     epoch = moment(xml.text(info, "productFirstLineUtcTime", href), href)
     try:
         path, source = orbit_of(root, epoch, href, orbit)
-        image = _image(root, info, epoch, href)
+        image = (_image if product == "GRD" else _laid_together)(root, info, epoch, href)
     except ValueError as error:
         raise SourceError(f"{href}: {error}") from error
     return Annotation(
@@ -198,6 +203,41 @@ def _image(root: Element, info: Element, epoch: np.datetime64, href: str) -> Gro
         ground_origin_m=np.array(origins),
         slant_coefficients=conversion,
         shape=(lines, samples),
+    )
+
+
+def _laid_together(
+    root: Element, info: Element, epoch: np.datetime64, href: str
+) -> GroundRangeImage:
+    """Valid part of a sub-swath, from the first line of its first burst to the last of its last."""
+    step = xml.number(info, "azimuthTimeInterval", href)
+    rate = xml.number(root, "generalAnnotation/productInformation/rangeSamplingRate", href)
+    first, last, near, far = [], [], [], []
+    for burst in root.findall("swathTiming/burstList/burst"):
+        start = seconds(xml.text(burst, "azimuthTime", href), epoch, href)
+        begin, end = (
+            numbers(xml.text(burst, f"{which}ValidSample", href), href)
+            for which in ("first", "last")
+        )
+        valid = np.flatnonzero(begin >= 0)
+        if len(valid):
+            first.append(start + valid[0] * step)
+            last.append(start + valid[-1] * step)
+            near.append(begin[valid].max())
+            far.append(end[valid].min())
+    if not first:
+        raise SourceError(f"{href}: no burst with valid samples; the file is incomplete")
+    metres = SPEED_OF_LIGHT / 2 / rate
+    at_zero = SPEED_OF_LIGHT / 2 * xml.number(info, "slantRangeTime", href)
+    return GroundRangeImage(
+        first_line_s=min(first),
+        line_step_s=step,
+        sample_step_m=metres,
+        bistatic_reference_s=2 / SPEED_OF_LIGHT * (at_zero + (max(near) + min(far)) / 2 * metres),
+        record_time_s=np.array([min(first)]),
+        ground_origin_m=np.zeros(1),
+        slant_coefficients=np.array([[at_zero + max(near) * metres, 1.0]]),
+        shape=(round((max(last) - min(first)) / step) + 1, int(min(far) - max(near)) + 1),
     )
 
 

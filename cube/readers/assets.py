@@ -34,6 +34,12 @@ __all__ = [
 Record = Mapping[str, Any]
 """An Item as JSON gives it."""
 _POLARISATIONS = ("vv", "vh", "hh", "hv")
+_SWATHS = ("iw1", "iw2", "iw3")
+"""Of single-look products, which have an image for each; their assets are named ``iw1-vv``."""
+_IMAGES_OF = {
+    *_POLARISATIONS,
+    *(f"{swath}-{pol}" for swath in _SWATHS for pol in _POLARISATIONS),
+}
 _KEYS = {"product": "annotation", "calibration": "calibration", "noise": "noise"}
 _PICTURES = {"thumbnail", "overview", "visual"}
 """Roles of assets that are for looking at."""
@@ -45,18 +51,22 @@ _LEGS = (("calibration", "calibration"), ("noise", "noise"), ("annotation", "pro
 
 
 def files_of(
-    item: Record, access: Access, projected: bool
+    item: Record, access: Access, product: str
 ) -> tuple[tuple[tuple[str, Files], ...], int]:
-    """Files of each polarisation, and the size of the measurements."""
+    """Files of each polarisation (and sub-swath, of ``slc``), and the size of the measurements."""
     assets = _assets(item)
-    given = [pol for pol in _POLARISATIONS if ("measurement", pol) in assets]
+    swaths = _SWATHS if product == "slc" else ("",)
     files, size = [], 0
-    for pol in order_polarisations(given):
-        key = assets["measurement", pol]
-        measurement = asset_href(item, key, access)
-        rest = {} if projected else _metadata(item, assets, pol, access)
-        files.append((pol, Files(measurement=measurement, access=access, **rest)))
-        size += _size(item["assets"][key], measurement)
+    for pol in order_polarisations(list(_POLARISATIONS)):
+        for swath in swaths:
+            image = f"{swath}-{pol}" if swath else pol
+            if ("measurement", image) not in assets:
+                continue
+            key = assets["measurement", image]
+            measurement = asset_href(item, key, access)
+            rest = {} if product == "rtc" else _metadata(item, assets, image, access)
+            files.append((pol, Files(measurement=measurement, access=access, swath=swath, **rest)))
+            size += _size(item["assets"][key], measurement)
     return tuple(files), size
 
 
@@ -71,7 +81,7 @@ def listed(item: Record) -> dict[str, Mapping[str, Any]]:
 
 
 def _assets(item: Record) -> dict[tuple[str, str], str]:
-    """Keys of the assets by what their files are: kind and polarisation."""
+    """Keys of the assets by what their files are: kind, and polarisation or ``iw1-vv``."""
     named: dict[tuple[str, str], str] = {}
     keyed: dict[tuple[str, str], str] = {}
     for key, asset in listed(item).items():
@@ -113,19 +123,23 @@ def _said(path: PurePosixPath) -> tuple[str, str] | None:
     """Kind and polarisation as a file's name says them."""
     words = _words(path)
     pol = next((word for word in words if word in _POLARISATIONS), None)
-    if pol is not None and path.suffix in _IMAGES:
-        return "measurement", pol
-    if pol is None or path.suffix != ".xml" or "." in path.stem:
+    if pol is None:
         return None
-    return words[0] if words[0] in _LISTS else "annotation", pol
+    swath = next((word for word in words if word in _SWATHS), None)
+    image = f"{swath}-{pol}" if swath else pol
+    if path.suffix in _IMAGES:
+        return "measurement", image
+    if path.suffix != ".xml" or "." in path.stem:
+        return None
+    return words[0] if words[0] in _LISTS else "annotation", image
 
 
 def _meant(key: str, path: PurePosixPath) -> tuple[str, str] | None:
     """Kind and polarisation as a key says them, where the file may be that."""
     schema, _, pol = key.removeprefix("schema-").partition("-")
-    if path.suffix in (".xml", "") and schema in _KEYS and pol in _POLARISATIONS:
+    if path.suffix in (".xml", "") and schema in _KEYS and pol in _IMAGES_OF:
         return _KEYS[schema], pol
-    if path.suffix in (*_IMAGES, "") and key in _POLARISATIONS:
+    if path.suffix in (*_IMAGES, "") and key in _IMAGES_OF:
         return "measurement", key
     return None
 

@@ -59,8 +59,8 @@ _MALFORMED = (
 )
 
 
-def scene_from_item(item: Record, access: Access, *, projected: bool = False) -> Scene:
-    """Read an Item of a GRD product, or of a terrain-corrected one on a map grid.
+def scene_from_item(item: Record, access: Access, *, product: str = "grd") -> Scene:
+    """Read an Item of a GRD or SLC product, or of a terrain-corrected one on a map grid.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def scene_from_item(item: Record, access: Access, *, projected: bool = False) ->
         GeoJSON of the Item.
     access : Access
         What the endpoint's hrefs may reach.
-    projected : bool
-        The product is on a map grid: it has neither annotation nor calibration.
+    product : {"grd", "slc", "rtc"}
+        What is wanted. One on a map grid (rtc) has neither annotation nor calibration.
 
     Raises
     ------
@@ -78,25 +78,27 @@ def scene_from_item(item: Record, access: Access, *, projected: bool = False) ->
         TrustError where it points to what its endpoint may not.
     """
     try:
-        return _scene(item, access, projected)
+        return _scene(item, access, product)
     except _MALFORMED as error:
         raise SourceError(f"{name_of(item)}: malformed Item ({short(error)})") from error
 
 
-def _scene(item: Record, access: Access, projected: bool) -> Scene:
+def _scene(item: Record, access: Access, wanted: str) -> Scene:
     found, name = item.get("properties"), name_of(item)
     if not name or name != item.get("id") or " " in name:
         raise SourceError(f"{name}: an Item without a proper id")
     if not isinstance(found, Mapping):
         raise SourceError(f"{name}: Item without properties")
-    if kind := other_product(item, projected=projected):
-        raise SourceError(f"{name}: is an {kind} product, not {'RTC' if projected else 'GRD'}")
-    files, size = files_of(item, access, projected)
+    if kind := other_product(item, wanted):
+        article = "a" if kind == "GRD" else "an"
+        raise SourceError(f"{name}: is {article} {kind} product, not {wanted.upper()}")
+    files, size = files_of(item, access, wanted)
     if not files:
-        raise SourceError(f"{name}: no vv, vh, hh or hv asset; assets: {keys_of(item)}")
+        each = " for any sub-swath" if wanted == "slc" else ""
+        raise SourceError(f"{name}: no vv, vh, hh or hv asset{each}; assets: {keys_of(item)}")
     facts = _facts(item)
     platform = _platform(item, facts)
-    product = "RTC" if projected else _product(item, facts)
+    product = "RTC" if wanted == "rtc" else _product(item, facts)
     if not product:
         raise SourceError(f"{name}: sar:product_type is {shown(found.get('sar:product_type'))}")
     start, stop = _moment(item, "start_datetime"), _moment(item, "end_datetime")
@@ -121,13 +123,14 @@ def _scene(item: Record, access: Access, projected: bool) -> Scene:
     )
 
 
-def other_product(item: Record, *, projected: bool = False) -> str:
-    """Kind of a product that is known not to be GRD; empty for all others.
+def other_product(item: Record, wanted: str = "grd") -> str:
+    """Kind of a product that is known not to be the one wanted; empty for all others.
 
-    A terrain-corrected one may be named after the SLC that it was made from.
+    A terrain-corrected one is made from a GRD, or may be named after the SLC it was made from.
     """
-    kind = _product(item, {} if projected else _facts(item))
-    return kind if kind in _PRODUCTS[1:] else ""
+    kind = _product(item, {} if wanted == "rtc" else _facts(item))
+    allowed = {"grd": "GRD", "rtc": "GRD", "slc": "SLC"}[wanted]
+    return "" if kind == allowed else kind
 
 
 # --- footprint

@@ -181,14 +181,19 @@ def open_annotation(files: Files) -> Annotation:
         The file is missing, malformed, or not an annotation, or its orbit file does not fit.
     """
     states = file_state(files.annotation), file_state(files.orbit) if files.orbit else None
-    return _annotation(files.annotation, files.access, files.orbit, states)
+    product = "SLC" if files.swath else "GRD"
+    return _annotation(files.annotation, files.access, files.orbit, product, states)
 
 
 @lru_cache(maxsize=256)
 def _annotation(
-    href: str, access: Access, orbit: str, states: tuple[tuple[int, int] | None, ...]
+    href: str,
+    access: Access,
+    orbit: str,
+    product: str,
+    states: tuple[tuple[int, int] | None, ...],
 ) -> Annotation:
-    return read_annotation(href, access, orbit)
+    return read_annotation(href, access, orbit, product=product)
 
 
 def open_calibrated(files: Files, backscatter: str) -> Calibrated:

@@ -65,6 +65,18 @@ class SlcImage:
     shape: tuple[int, int]
     spectrum: tuple[tuple[float, float], tuple[float, float]]
 
+    def since(self, epoch: np.datetime64) -> SlcImage:
+        """Return the same image with its times counted from another epoch."""
+        if epoch == self.epoch:
+            return self
+        offset = float((self.epoch - epoch) / np.timedelta64(1, "ns")) * 1e-9
+        return replace(
+            self,
+            epoch=epoch,
+            orbit=replace(self.orbit, centre_s=self.orbit.centre_s + offset),
+            bursts=tuple(replace(one, start_s=one.start_s + offset) for one in self.bursts),
+        )
+
     @property
     def taps(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Weights of interpolation along lines and along samples."""

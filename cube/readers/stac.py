@@ -80,11 +80,11 @@ def _wanted(
 
 
 def _usable(
-    items: Iterable[Record], convert: Callable[[Record], Scene], notes: list[str]
+    items: Iterable[Record], convert: Callable[[Record], Scene], product: str, notes: list[str]
 ) -> list[Scene]:
     """Scenes of the Items that can be read as one; a note for each other.
 
-    Products of another kind than GRD are only counted: collections that hold them are common.
+    Products of another kind are only counted: collections that hold them too are common.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _usable(
             raise
         except SourceError as error:
             first = first or error
-            if kind := other_product(item):
+            if kind := other_product(item, product):
                 others[kind] += 1
             else:
                 notes.append(f"left out {error}")
@@ -154,7 +154,7 @@ class _Listed:
 class FolderSource(_Listed):
     """A folder of SAFE products (folders or zips), or one of them."""
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
+    def __init__(self, folder: Path, scratch: Path, product: str = "grd") -> None:
         products = find_products(folder)
         if not products:
             raise SearchError(
@@ -162,11 +162,12 @@ class FolderSource(_Listed):
                 " NAME.zip)"
             )
         kinds = {product: NAME.match(product.name) for product in products}
-        products = [path for path, kind in kinds.items() if not kind or kind["product"] == "GRD"]
+        wanted = product.upper()
+        products = [path for path, kind in kinds.items() if not kind or kind["product"] == wanted]
         if not products:
             raise SearchError(
-                f"{folder}: holds {len(kinds)} Sentinel-1 products, none of them GRD; give a"
-                " folder of GRD products"
+                f"{folder}: holds {len(kinds)} Sentinel-1 products, none of them {wanted}; give a"
+                f" folder of {wanted} products"
             )
         super().__init__([open_safe(product, scratch) for product in products], str(folder))
 
@@ -174,7 +175,7 @@ class FolderSource(_Listed):
 class CatalogSource(_Listed):
     """A static STAC catalog on disk."""
 
-    def __init__(self, catalog: Path, collection: str, *, projected: bool = False) -> None:
+    def __init__(self, catalog: Path, collection: str, product: str = "grd") -> None:
         try:
             items = [
                 _as_record(item)
@@ -188,7 +189,7 @@ class CatalogSource(_Listed):
         notes: list[str] = []
         access = Access(local=True)
         scenes = _usable(
-            items, lambda item: scene_from_item(item, access, projected=projected), notes
+            items, lambda item: scene_from_item(item, access, product=product), product, notes
         )
         super().__init__(scenes, str(catalog), notes)
 
@@ -207,14 +208,14 @@ class ApiSource:
     url, collection : str
     access : Access
         What its hrefs may reach.
-    projected : bool
-        Products lie on map grids.
+    product : str
+        ``grd``, ``slc`` or ``rtc``.
     """
 
     url: str
     collection: str
     access: Access = PUBLIC
-    projected: bool = False
+    product: str = "grd"
     notes: list[str] = field(default_factory=list)
 
     @cached_property
@@ -278,12 +279,12 @@ class ApiSource:
         when = f"{dates[0].isoformat()}T00:00:00Z/{dates[1].isoformat()}T23:59:59.999999Z"
         found = self.records(tracks=tracks, **_place(bbox), datetime=when)
         self.notes.clear()
-        scenes = _usable(found, self._scene, self.notes)
+        scenes = _usable(found, self._scene, self.product, self.notes)
         # What a server answers is checked again: some ignore what they do not know
         return _wanted(scenes, bbox, dates, tracks)
 
     def _scene(self, item: Record) -> Scene:
-        return scene_from_item(item, self.access, projected=self.projected)
+        return scene_from_item(item, self.access, product=self.product)
 
     def _narrowed(self, tracks: tuple[int, ...]) -> dict[str, Any]:
         """Filter on tracks, only for a server that says that it knows filters."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from cube.chunks import pull_blocks, tiles
-from cube.grid import shape_of
-from cube.kernels.burst_sampling import burst_bounds, sample_burst
-from cube.kernels.doppler import ConvergenceError
-from cube.kernels.ellipsoid import SPEED_OF_LIGHT
+from cube.grid import pixel_to_map, shape_of, to_lonlat
+from cube.kernels.burst_sampling import burst_bounds, sample_burst, sample_polar
+from cube.kernels.doppler import ConvergenceError, zero_doppler
+from cube.kernels.ellipsoid import SPEED_OF_LIGHT, to_ecef
 from cube.kernels.geocode import range_doppler
 from cube.kernels.orbit import Orbit
 from cube.kernels.taps import TAPS
@@ -30,12 +31,13 @@ from cube.readers.slc import SlcImage, amplitude_gain, burst_window, open_sample
 from cube.readers.window import Window, WindowReader
 from cube.steps.heights import heights, node_lonlat
 
-__all__ = ["SlcSource", "Slice", "geocoded_slc", "images_of"]
+__all__ = ["SlcSource", "Slice", "bursts_over", "geocoded_slc", "images_of"]
 
 Slice = tuple[tuple[Files, ...], ...]
 """Files of one product: sub-swaths, each with the polarisations in the order asked."""
 Float64 = NDArray[np.float64]
 _MARGIN_S, _MARGIN_M = 0.05, 100.0
+_LOOKED_AT = 65
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class SlcSource:
         Of the pass of its track whose bursts say where every pass is cut.
     delay : bool
         Whether echoes come late by a standard troposphere.
+    polar : bool
+        Whether phase and amplitude are sampled, as of Kuro Siwo, instead of complex samples.
     """
 
     grid: GeoBox
@@ -60,17 +64,22 @@ class SlcSource:
     slices: tuple[Slice, ...]
     reference: tuple[Slice, ...]
     delay: bool = False
+    polar: bool = False
 
     @property
     def bands(self) -> int:
-        """Polarisations."""
-        return len(self.slices[0][0])
+        """Polarisations; phase and amplitude of each where those are sampled."""
+        return len(self.slices[0][0]) * (2 if self.polar else 1)
 
 
 def images_of(product: Slice) -> list[tuple[SlcImage, ...]]:
-    """Annotations of a product, sub-swath by sub-swath, in the order of its files."""
+    """Annotations of a product, sub-swath by sub-swath, in the order of its files.
+
+    All times count from one epoch, that of the first.
+    """
     middle = next((files[0] for files in product if files[0].swath == "iw2"), None)
-    return [tuple(open_slc(one, middle) for one in files) for files in product]
+    epoch = open_slc(product[0][0], middle).epoch
+    return [tuple(open_slc(one, middle).since(epoch) for one in files) for files in product]
 
 
 def _seams(slices: tuple[Slice, ...]) -> list[tuple[Orbit, Seams]]:
@@ -81,13 +90,13 @@ def _seams(slices: tuple[Slice, ...]) -> list[tuple[Orbit, Seams]]:
     """
     products = [[image for image, *_ in images_of(product)] for product in slices]
     epoch = products[0][0].epoch
+    offsets = [float((one[0].epoch - epoch) / np.timedelta64(1, "ns")) * 1e-9 for one in products]
     owner: dict[tuple[str, int], int] = {}
     bursts: list[Burst] = []
     for number, product in enumerate(products):
         for image in product:
-            offset = float((image.epoch - epoch) / np.timedelta64(1, "ns")) * 1e-9
             bursts += [
-                replace(burst, start_s=burst.start_s + offset)
+                replace(burst, start_s=burst.start_s + offsets[number])
                 for burst in image.bursts
                 if owner.setdefault((burst.swath, burst.number), number) == number
             ]
@@ -97,9 +106,23 @@ def _seams(slices: tuple[Slice, ...]) -> list[tuple[Orbit, Seams]]:
         image = product[0]
         rows = [at for at, key in enumerate(whole.keys) if owner[key] == number]
         bounds = whole.bounds[rows]
-        bounds[:, :2] -= float((image.epoch - epoch) / np.timedelta64(1, "ns")) * 1e-9
+        bounds[:, :2] -= offsets[number]
         found.append((image.orbit, Seams(tuple(whole.keys[at] for at in rows), bounds)))
     return found
+
+
+def bursts_over(grid: GeoBox, slices: tuple[Slice, ...]) -> list[tuple[str, int]]:
+    """Sub-swath and number of the bursts of a pass that show part of a grid, taken at height 0."""
+    height, width = shape_of(grid)
+    col, row = np.meshgrid(np.linspace(0, width, _LOOKED_AT), np.linspace(0, height, _LOOKED_AT))
+    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
+    found: dict[tuple[str, int], None] = {}
+    for orbit, seams in _seams(slices):
+        with contextlib.suppress(ConvergenceError):
+            index = np.full(col.shape, -1, "int16")
+            burst_of(*zero_doppler(orbit, to_ecef(lon, lat, 0.0)), seams.bounds, index)
+            found |= dict.fromkeys(seams.keys[at] for at in np.unique(index[index >= 0]))
+    return list(found)
 
 
 def _beyond(bounds: Float64) -> Callable[[Float64, Float64], bool]:
@@ -152,12 +175,13 @@ def _geometry(
     return (time, slant) if seen else None
 
 
-def _block(rows: slice, cols: slice, source: SlcSource) -> NDArray[np.complex64]:
+def _block(rows: slice, cols: slice, source: SlcSource) -> NDArray[Any]:
     if isinstance(source.dem, Dem):
         surface = heights(source.grid, rows, cols, source.dem)
     else:
         surface = source.dem.read(Window(rows.start, cols.start, rows.stop, cols.stop))
-    out = np.full((source.bands, *surface.shape), np.nan + 1j * np.nan, "complex64")
+    empty = (np.nan, "float32") if source.polar else (complex(np.nan, np.nan), "complex64")
+    out: NDArray[Any] = np.full((source.bands, *surface.shape), *empty)
     keys: list[tuple[str, int]] = []
     index = np.full(surface.shape, -1, "int16")
     last = None
@@ -204,18 +228,22 @@ def _fill(
     at: int,
     place: tuple[Float64, Float64],
     chosen: NDArray[np.bool_],
-    out: NDArray[np.complex64],
+    out: NDArray[Any],
 ) -> None:
     """Samples of one burst, in every polarisation."""
-    for one, image, band in zip(files, images, out, strict=True):
+    polar = out.dtype == np.float32
+    for number, (one, image) in enumerate(zip(files, images, strict=True)):
         burst = image.bursts[at]
         window = _window(burst, place, chosen)
         if window is None:
             return
         values = open_samples(one, image).read(burst_window(image, at, window))
-        sample_burst(
-            burst, values, window[:2], image.taps, *place, chosen, 1 / amplitude_gain(one), band
-        )
+        if polar:
+            pair = out[2 * number], out[2 * number + 1]
+            sample_polar(burst, values, window[:2], *place, chosen, pair)
+        else:
+            gain = 1 / amplitude_gain(one)
+            sample_burst(burst, values, window[:2], image.taps, *place, chosen, gain, out[number])
 
 
 def _window(
@@ -246,9 +274,16 @@ def geocoded_slc(source: SlcSource, block: int) -> da.Array:
     Returns
     -------
     dask array, complex64, shape (polarisation, y, x)
-        NaN where no burst shows the pixel, the height is unknown, or the burst that does is not
-        part of the pass. No value depends on the block layout.
+        Or float32 phase and amplitude of each (see `SlcSource.polar`). NaN where no burst shows the
+        pixel, the height is unknown, or the burst that does is not part of the pass. No value
+        depends on the block layout.
     """
     return pull_blocks(
-        _block, shape_of(source.grid), block, source.bands, "slc", "complex64", source=source
+        _block,
+        shape_of(source.grid),
+        block,
+        source.bands,
+        "slc",
+        "float32" if source.polar else "complex64",
+        source=source,
     )

@@ -114,6 +114,7 @@ def create(
     coordinates : dict of arrays
         Values of every coordinate over ``time`` and ``track``.
     polarisations : tuple of str
+        Of backscatter, which statistics are kept of; none in a cube of complex images.
 
     Raises
     ------
@@ -170,10 +171,10 @@ def _write(
         "track": len(coordinates["track"]),
         "y": height,
         "x": width,
+        "axis": 3,
     }
-    located = " ".join(
-        variable.name for variable in coordinate_variables() if variable.dims != (variable.name,)
-    )
+    described = coordinate_variables(sensed="sensor_position" in coordinates)
+    located = " ".join(variable.name for variable in described if variable.dims != (variable.name,))
     group = zarr.open_group(
         path,
         mode="w-",
@@ -185,7 +186,7 @@ def _write(
             PLAN_ATTRIBUTE: {"format": FORMAT_VERSION, **plan},
         },
     )
-    for variable in coordinate_variables():
+    for variable in described:
         attrs = dict(variable.attrs)
         if variable.name == "spatial_ref":
             attrs = _spatial_ref(grid)
@@ -202,7 +203,7 @@ def _write(
         placed = replace(variable, attrs=attrs)
         create_array(group, placed, shape, _chunks(variable, sizes))
     tiles = (-(-height // CHUNK), -(-width // CHUNK))
-    for variable, trailing in statistics_variables(polarisations):
+    for variable, trailing in statistics_variables(polarisations) if polarisations else ():
         create_array(group, variable, (sizes["time"], *tiles, *trailing), (1, 1, 1, *trailing))
     consolidate(path)
 

@@ -131,7 +131,7 @@ def test_an_endpoint_is_opened_with_its_own_rights(name, product, collection, ac
     assert (source.url, source.collection) == (SHIPPED[name]["url"], collection)
     assert source.access == access
     assert not source.access.local
-    assert source.projected == (product == "rtc")
+    assert source.product == product
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_an_endpoint_that_has_no_such_products_says_what_it_has(name, product, s
 def test_a_collection_that_is_named_is_believed():
     source = opened("earth-search", "rtc", "sentinel-1-rtc-new")
     assert isinstance(source, ApiSource)
-    assert (source.collection, source.projected) == ("sentinel-1-rtc-new", True)
+    assert (source.collection, source.product) == ("sentinel-1-rtc-new", "rtc")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_an_address_on_this_machine_may_lead_into_it(address, local, product, na
     source = opened(address, product)
     assert isinstance(source, ApiSource)
     assert source.access == Access(local=local)
-    assert (source.collection, source.projected) == (name, product == "rtc")
+    assert (source.collection, source.product) == (name, product)
     assert find_endpoint(address, None) is None
 
 

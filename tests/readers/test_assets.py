@@ -272,23 +272,23 @@ def spoil(record: dict[str, Any], place: tuple[Any, ...], value: Any, drop: bool
 
 
 @pytest.mark.parametrize(
-    ("name", "projected"),
+    ("name", "product"),
     [
-        ("planetary_computer/mspc-s1-grd", False),
-        ("planetary_computer/mspc-s1-rtc", True),
-        ("cdse/sentinel-1-grd-ew", False),
+        ("planetary_computer/mspc-s1-grd", "grd"),
+        ("planetary_computer/mspc-s1-rtc", "rtc"),
+        ("cdse/sentinel-1-grd-ew", "grd"),
     ],
 )
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_an_item_becomes_a_scene_or_one_line(data_dir: Path, name, projected, data):
+def test_an_item_becomes_a_scene_or_one_line(data_dir: Path, name, product, data):
     real = json.loads((data_dir / "stac" / f"{name}.json").read_text())
     record = deepcopy(real)
     known = st.sampled_from(places(real))
     for place in data.draw(st.lists(known, min_size=1, max_size=4)):
         spoil(record, place, data.draw(odd), data.draw(st.booleans()))
     try:
-        found: Scene | SourceError = scene_from_item(record, PUBLIC, projected=projected)
+        found: Scene | SourceError = scene_from_item(record, PUBLIC, product=product)
     except SourceError as error:
         found = error
     if isinstance(found, Scene):

@@ -156,9 +156,9 @@ def test_what_is_no_grd_product_is_one_line(recorded, name):
     assert str(caught.value) == REFUSED[name]
 
 
-def outcome(item: dict[str, Any], projected: bool) -> Scene | SourceError:
+def outcome(item: dict[str, Any], product: str) -> Scene | SourceError:
     try:
-        return scene_from_item(item, LOCAL, projected=projected)
+        return scene_from_item(item, LOCAL, product=product)
     except SourceError as error:
         return error
 
@@ -171,8 +171,8 @@ def test_every_recorded_item_is_a_scene_or_a_line(data_dir):
     scenes = 0
     for path in paths:
         item = json.loads(path.read_text())
-        for projected in (False, True):
-            found = outcome(item, projected)
+        for product in ("grd", "rtc", "slc"):
+            found = outcome(item, product)
             scenes += isinstance(found, Scene)
             if isinstance(found, SourceError):
                 assert str(found).startswith(f"{item['id']}: ")
@@ -182,7 +182,7 @@ def test_every_recorded_item_is_a_scene_or_a_line(data_dir):
 
 def test_an_slc_is_no_terrain_corrected_product(recorded):
     with pytest.raises(SourceError, match="is an SLC product, not RTC"):
-        scene_from_item(recorded("cdse/sentinel-1-slc-iw"), PUBLIC, projected=True)
+        scene_from_item(recorded("cdse/sentinel-1-slc-iw"), PUBLIC, product="rtc")
 
 
 def test_local_paths_are_for_local_catalogs_only(recorded):
@@ -201,7 +201,7 @@ STARTS = ("20191215T003835", "20191215T004249", "20191215T004314", "20191215T004
 def test_metres_become_the_degrees_that_proj_gives(data_dir, start):
     path = next((data_dir / "stac/planetary_computer").glob(f"S1A_IW_GRDH_1SDV_{start}_*.json"))
     item = json.loads(path.read_text())
-    scene = scene_from_item(item, PUBLIC, projected=True)
+    scene = scene_from_item(item, PUBLIC, product="rtc")
     change = Transformer.from_crs(item["properties"]["proj:epsg"], 4326, always_xy=True)
     ring = np.array(item["geometry"]["coordinates"][0])
     assert np.abs(ring).max() > 1e5, "metres"
@@ -390,4 +390,4 @@ def test_metres_in_a_projection_that_is_none_are_refused(data_dir, code):
     item = json.loads(path.read_text())
     item["properties"]["proj:code"] = code
     with pytest.raises(SourceError, match=r"_rtc: geometry 282795,\S+ is not in degrees"):
-        scene_from_item(item, PUBLIC, projected=True)
+        scene_from_item(item, PUBLIC, product="rtc")

@@ -21,7 +21,7 @@ PUBLIC = Access(signing="planetary-computer")
 
 
 def read(path: Path) -> Scene:
-    return scene_from_item(json.loads(path.read_text()), PUBLIC, projected=True)
+    return scene_from_item(json.loads(path.read_text()), PUBLIC, product="rtc")
 
 
 def outline(item: dict[str, Any], swapped: bool) -> Polygon:
@@ -99,14 +99,14 @@ def test_a_tile_of_indigo_is_a_scene(data_dir):
 @pytest.mark.parametrize("code", [{"proj:code": "EPSG:32614"}, {}], ids=["code", "nothing"])
 def test_metres_need_a_projection(planetary, code):
     item = json.loads(next(planetary.glob("*20191215T004249*_rtc.json")).read_text())
-    plain = scene_from_item(deepcopy(item), PUBLIC, projected=True).footprint
+    plain = scene_from_item(deepcopy(item), PUBLIC, product="rtc").footprint
     del item["properties"]["proj:epsg"]
     item["properties"] |= code
     if code:
-        assert scene_from_item(item, PUBLIC, projected=True).footprint.equals_exact(plain, 1e-12)
+        assert scene_from_item(item, PUBLIC, product="rtc").footprint.equals_exact(plain, 1e-12)
         return
     with pytest.raises(SourceError, match=r"geometry 282795,.* is not in degrees"):
-        scene_from_item(item, PUBLIC, projected=True)
+        scene_from_item(item, PUBLIC, product="rtc")
 
 
 def test_an_item_without_images_says_what_it_has(planetary):
@@ -114,4 +114,4 @@ def test_an_item_without_images_says_what_it_has(planetary):
     del item["assets"]["vv"], item["assets"]["vh"]
     says = r"no vv, vh, hh or hv asset; assets: tilejson, rendered_preview"
     with pytest.raises(SourceError, match=says):
-        scene_from_item(item, PUBLIC, projected=True)
+        scene_from_item(item, PUBLIC, product="rtc")

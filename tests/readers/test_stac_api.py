@@ -109,8 +109,8 @@ def test_a_plan_from_an_api_lists_its_passes(api, cube_command, small_event):
 # --- Items
 
 
-def convert(record: dict[str, Any], *, local: bool = False, projected: bool = False) -> Scene:
-    return scene_from_item(deepcopy(record), Access(local=local), projected=projected)
+def convert(record: dict[str, Any], *, local: bool = False, product: str = "grd") -> Scene:
+    return scene_from_item(deepcopy(record), Access(local=local), product=product)
 
 
 def without(record: dict[str, Any], section: str, key: str) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""Complex images of a cube's passes: their files, what is checked of them, and where they lay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from cube.errors import PlanError
+from cube.grid import pixel_to_map, shape_of, to_lonlat
+from cube.kernels.doppler import zero_doppler
+from cube.kernels.ellipsoid import to_ecef
+from cube.readers.passes import Pass
+from cube.readers.scene import Files
+from cube.readers.slc import amplitude_gain, open_samples
+from cube.steps.slc import SlcSource, Slice, bursts_over, images_of
+from cube.store.layers import StoredLayer
+from cube.store.write import Target
+from pipelines.plan import Plan
+
+__all__ = [
+    "check_product",
+    "check_tracks",
+    "sensor_positions",
+    "single_look_source",
+    "slices_of",
+    "targets_of",
+]
+
+
+def slices_of(one: Pass, polarisations: tuple[str, ...]) -> tuple[Slice, ...]:
+    """Products of a pass, each as its sub-swaths' files.
+
+    Raises
+    ------
+    PlanError
+        A product has no sub-swath with all the polarisations.
+    """
+    found = []
+    for scene in one.scenes:
+        swaths = scene.swaths(polarisations)
+        if not swaths:
+            raise PlanError(
+                f"{scene.id}: no sub-swath with {', '.join(polarisations)}; leave the product out"
+            )
+        found.append(swaths)
+    return tuple(found)
+
+
+def check_product(product: Slice) -> None:
+    """Read every annotation and open every measurement of a product once.
+
+    Raises
+    ------
+    SourceError
+        One is missing, malformed, or lacks what it is needed for.
+    """
+    for files, images in zip(product, images_of(product), strict=True):
+        first = images[0]
+        for one, image in zip(files, images, strict=True):
+            amplitude_gain(one)
+            open_samples(one, image).check()
+            if [burst.number for burst in image.bursts] != [burst.number for burst in first.bursts]:
+                raise PlanError(
+                    f"{one.annotation}: bursts {_numbers(image.bursts)}, {first.polarisation} of"
+                    f" {first.swath} has {_numbers(first.bursts)}; download the product again"
+                )
+
+
+def _numbers(bursts: Sequence[object]) -> str:
+    return ", ".join(str(getattr(burst, "number", "")) for burst in bursts)
+
+
+def check_tracks(
+    passes: tuple[Pass, ...], polarisations: tuple[str, ...], grid: GeoBox
+) -> list[str]:
+    """Compare the bursts of every pass with those of its track's first; a line for what is missing.
+
+    Raises
+    ------
+    PlanError
+        A pass has none of the bursts that show the grid.
+    """
+    notes = []
+    first: dict[int, dict[tuple[str, int], None]] = {}
+    for one in passes:
+        slices = slices_of(one, polarisations)
+        if one.track not in first:
+            first[one.track] = dict.fromkeys(bursts_over(grid, slices))
+        wanted = first[one.track]
+        held = {
+            (burst.swath, burst.number)
+            for product in slices
+            for images in images_of(product)
+            for burst in images[0].bursts
+        }
+        missing = [key for key in wanted if key not in held]
+        name = f"{str(one.time)[:19]} {one.platform} orbit {one.track}"
+        if not missing:
+            continue
+        lacks = ", ".join(f"{number} of {swath}" for swath, number in missing)
+        if len(missing) == len(wanted):
+            raise PlanError(
+                f"pass {name}: lacks every burst that shows the grid ({lacks}); leave"
+                f" {one.scenes[0].id} out"
+            )
+        notes.append(f"pass {name} lacks burst {lacks}: it has no data there")
+    return notes
+
+
+def single_look_source(
+    plan: Plan, passes: tuple[Pass, ...], index: int, grid: GeoBox, path: str, delay: bool
+) -> SlcSource:
+    """What the complex images of a pass are made from; its track's first pass cuts the bursts."""
+    track = passes[index].track
+    first = next(number for number, one in enumerate(passes) if one.track == track)
+    return SlcSource(
+        grid,
+        StoredLayer(path, "dem"),
+        slices_of(passes[index], plan.polarisations),
+        slices_of(passes[first], plan.polarisations),
+        delay=delay,
+        polar="phase_amplitude" in plan.layers,
+    )
+
+
+def targets_of(plan: Plan, index: int) -> list[Target]:
+    """Variables of a pass, in the order of the bands of `cube.steps.slc.geocoded_slc`."""
+    if "phase_amplitude" in plan.layers:
+        return [
+            Target(f"{kind}_{name.upper()}", index)
+            for name in plan.polarisations
+            for kind in ("Phase", "Ampl")
+        ]
+    return [Target(f"slc_{name}", index) for name in plan.polarisations]
+
+
+def sensor_positions(
+    passes: tuple[Pass, ...], polarisations: tuple[str, ...], grid: GeoBox
+) -> NDArray[np.float64]:
+    """Place of the satellite as it saw the middle of the grid, shape (passes, 3), metres.
+
+    The middle is taken at height 0: 1 km of height moves a place by some metres along the track,
+    and a baseline not at all.
+    """
+    height, width = shape_of(grid)
+    x, y = pixel_to_map(grid, np.array([width / 2]), np.array([height / 2]))
+    lon, lat = to_lonlat(grid)(x, y)
+    point = to_ecef(lon, lat, 0.0)
+    places = []
+    for one in passes:
+        files: Files = slices_of(one, polarisations)[0][0][0]
+        orbit = images_of(((files,),))[0][0].orbit
+        time, _ = zero_doppler(orbit, point)
+        places.append(orbit.state(time)[0][0])
+    return np.array(places)
