@@ -96,6 +96,49 @@ def test_blocks_have_the_bits_of_the_whole(seed, tall, wide, height, width, orig
             assert np.ascontiguousarray(inner).tobytes() == np.ascontiguousarray(expected).tobytes()
 
 
+@pytest.mark.parametrize("wide", [*range(1, 40, 2), 61, 101])
+def test_windows_of_any_width_hold_their_columns(wide):
+    """Columns are added as sums of sums, put together otherwise for each width."""
+    a, b = pair(6, (7, 300), 0.3 + 0.4j)
+    found = coherence(a, b, (3, wide), least=0.01)
+    terms = np.stack([a * b.conj().astype("complex128"), abs(a) ** 2 + 1j * abs(b) ** 2])
+    padded = np.pad(terms, ((0, 0), (1, 1), (wide // 2, wide // 2)))
+    views = np.lib.stride_tricks.sliding_window_view(padded, (3, wide), (1, 2))
+    product, power = views.sum((-2, -1))
+    expected = product / np.sqrt(power.real * power.imag)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@given(st.integers(0, 39), st.integers(0, 49), st.sampled_from([(1, 1), (5, 3), (7, 13)]))
+@settings(max_examples=30)
+def test_a_missing_sample_changes_no_bit_where_no_window_holds_it(y, x, window):
+    """Lines and windows that miss nothing are worked on without masks."""
+    a, b = pair(7, (40, 50), 0.4)
+    whole = coherence(a, b, window, least=0.01)
+    a[y, x] = np.nan
+    found = coherence(a, b, window, least=0.01)
+    touched = np.zeros(a.shape, bool)
+    top, left = max(y - window[0] // 2, 0), max(x - window[1] // 2, 0)
+    touched[top : y + window[0] // 2 + 1, left : x + window[1] // 2 + 1] = True
+    np.testing.assert_array_equal(found[~touched], whole[~touched])
+    assert np.isnan(found).sum() == 1
+    assert np.isnan(found[y, x])
+
+
+@pytest.mark.parametrize("window", [(11, 11), (31, 31)])
+def test_nothing_drifts_beside_a_bright_target(window):
+    """Running sums would leave the rounding errors of a target of 80 dB on all that follows."""
+    a, b = pair(8, (400, 300), 0.6)
+    dim = coherence(a, b, window)
+    a[100, 100], b[100, 100] = 1e4, 1e4
+    found = coherence(a, b, window)
+    half = window[0] // 2
+    near = slice(100 - half, 101 + half), slice(100 - half, 101 + half)
+    assert (np.abs(found[near]) > 0.99).all()
+    found[near], dim[near] = 0, 0
+    np.testing.assert_array_equal(found, dim)
+
+
 def test_equal_images_give_exactly_one():
     a, _ = pair(3, (64, 64), 0.0)
     a[10, 10] *= 1e4  # a target of 80 dB
