@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import quad
 from scipy.special import hyp2f1
 
-__all__ = ["expected_magnitude", "unbiased"]
+__all__ = ["effective_looks", "expected_magnitude", "unbiased"]
 
 _STEPS = 256
 _MOST_LOOKS = 500  # with more, terms of the series exceed what a float holds
@@ -71,6 +71,50 @@ def expected_magnitude(truth: float, looks: float) -> float:
 
     peak = (1 - truth) ** 0.25
     return float(quad(moment, 0, 1, points=[peak], limit=500, epsabs=1e-10)[0])
+
+
+def effective_looks(
+    window: tuple[int, int],
+    steps: tuple[tuple[float, float], tuple[float, float]],
+    spectrum: tuple[tuple[float, float], tuple[float, float]],
+) -> float:
+    """Independent samples that a window of correlated ones is worth.
+
+    Images sampled finer than they resolve repeat themselves: ``N^2 / sum |rho_ij|^2`` over all
+    pairs of the window's N samples, rho their correlation, which is the transform of the spectrum's
+    power.
+
+    Parameters
+    ----------
+    window : (rows, columns)
+    steps : ((float, float), (float, float))
+        Lines that one pixel down and one to the right are, then samples.
+    spectrum : ((float, float), (float, float))
+        Bandwidth over sampling rate and coefficient of the generalised Hamming window along lines,
+        then along samples.
+
+    Returns
+    -------
+    float
+        1 to rows times columns.
+
+    Examples
+    --------
+    >>> far_apart = ((40.0, 0.0), (0.0, 40.0))
+    >>> round(effective_looks((3, 5), far_apart, ((0.7, 0.7), (0.8, 0.75))), 1)
+    15.0
+    """
+    down = np.arange(1 - window[0], window[0])
+    right = np.arange(1 - window[1], window[1])
+    shared = np.outer(window[0] - abs(down), window[1] - abs(right))
+    correlation = np.ones(shared.shape)
+    for (per_row, per_col), (bandwidth, weight) in zip(steps, spectrum, strict=True):
+        lag = per_row * down[:, None] + per_col * right
+        frequency = np.linspace(-bandwidth / 2, bandwidth / 2, 257)
+        power = (weight + (1 - weight) * np.cos(2 * np.pi * frequency / bandwidth)) ** 2
+        correlation *= np.tensordot(np.cos(2 * np.pi * lag[..., None] * frequency), power, 1)
+        correlation /= power.sum()
+    return float((window[0] * window[1]) ** 2 / (shared * correlation**2).sum())
 
 
 @lru_cache(maxsize=32)

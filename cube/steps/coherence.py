@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from cube.errors import PlanError
 from cube.kernels import coherence as kernel
+from cube.kernels.coherence_statistics import effective_looks
 
-__all__ = ["coherence"]
+__all__ = ["WINDOW", "check_window", "coherence"]
 
 WINDOW = 11, 11
+_KEPT = ("grid_mapping", "polarisation")
 
 
 def coherence(
@@ -44,13 +46,14 @@ def coherence(
     -------
     DataArray, float32 or complex64, named ``coherence``, dimensions (y, x)
         Chunks are those of `primary`, but for ones smaller than half a window, which are joined. No
-        value depends on them. The attribute ``window`` holds the rows and columns.
+        value depends on them. The attribute ``window`` holds the rows and columns, ``looks`` how
+        many independent samples they are worth, where the images say how they are sampled.
 
     Raises
     ------
     PlanError
-        Images that are not complex, of other dimensions, or not on one grid; a window without a
-        centre, or a share that is none.
+        Images that are not complex, of other dimensions, not on one grid, of two tracks or two
+        polarisations; a window without a centre, or a share that is none.
 
     Notes
     -----
@@ -64,21 +67,54 @@ def coherence(
             raise PlanError(f"{name} is {image.dtype}; coherence needs complex samples with phase")
     first, second = (image.transpose("y", "x") for image in (primary, secondary))
     _same_grid(first, second)
+    _one_sight(first, second)
+    rows, cols = check_window(window, least)
+    data = _coherence(first.data, second.data, (rows, cols), least, magnitude)
+    kept = {
+        name: value
+        for name, value in first.coords.items()
+        if set(value.dims) <= {"y", "x"} and (value.dims or name == "spatial_ref")
+    }
+    attributes: dict[str, Any] = {
+        "long_name": "interferometric coherence",
+        "units": "1",
+        "window": [rows, cols],
+        **{key: first.attrs[key] for key in _KEPT if key in first.attrs},
+    }
+    if "pixel_steps" in first.attrs and "spectrum" in first.attrs:
+        looks = effective_looks((rows, cols), first.attrs["pixel_steps"], first.attrs["spectrum"])
+        attributes["looks"] = round(looks, 1)
+    return xr.DataArray(data, kept, ("y", "x"), "coherence", attributes)
+
+
+def check_window(window: tuple[int, int], least: float) -> tuple[int, int]:
+    """Rows and columns of a window.
+
+    Raises
+    ------
+    PlanError
+        It has no centre, or the share that must be there is none.
+    """
     rows, cols = int(window[0]), int(window[1])
     if rows < 1 or cols < 1 or not rows % 2 or not cols % 2:
         raise PlanError(f"window of {window[0]} by {window[1]} pixels; give odd numbers")
     if not 0 < least <= 1:
         raise PlanError(f"least share {least:g}; give more than 0 and at most 1")
-    data = _coherence(first.data, second.data, (rows, cols), least, magnitude)
-    kept = {name: value for name, value in first.coords.items() if set(value.dims) <= {"y", "x"}}
-    attributes = {
-        "long_name": "interferometric coherence",
-        "units": "1",
-        "window": [rows, cols],
-        **({"grid_mapping": first.attrs["grid_mapping"]} if "grid_mapping" in first.attrs else {}),
-    }
-    kept.pop("time", None)
-    return xr.DataArray(data, kept, ("y", "x"), "coherence", attributes)
+    return rows, cols
+
+
+def _one_sight(first: xr.DataArray, second: xr.DataArray) -> None:
+    """Refuse images that cannot interfere, where they say what they are of."""
+    for name, what in (("relative_orbit", "relative orbit"), ("swath", "sub-swath")):
+        if name in first.coords and name in second.coords:
+            one, other = first[name].values, second[name].values
+            if one.shape == other.shape == () and one != other:
+                raise PlanError(
+                    f"primary is of {what} {one}, secondary of {other}; give two dates of one track"
+                )
+    names = [image.attrs.get("polarisation") for image in (first, second)]
+    if None not in names and names[0] != names[1]:
+        raise PlanError(f"primary is {names[0]}, secondary {names[1]}; give one polarisation")
 
 
 def _same_grid(first: xr.DataArray, second: xr.DataArray) -> None:
