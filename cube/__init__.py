@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cube.errors import CubeError
     from cube.steps.coherence import coherence
+    from cube.steps.pairs import coherence_change, coherence_pairs
     from cube.steps.speckle import speckle_filter
     from cube.store.opening import open_cube
     from pipelines.api import build, info, plan, quicklook, verify
@@ -26,6 +27,8 @@ __all__ = [
     "Request",
     "build",
     "coherence",
+    "coherence_change",
+    "coherence_pairs",
     "info",
     "open_cube",
     "plan",
@@ -39,6 +42,8 @@ _HOMES = {
     "Request": "pipelines.request",
     "build": "pipelines.api",
     "coherence": "cube.steps.coherence",
+    "coherence_change": "cube.steps.pairs",
+    "coherence_pairs": "cube.steps.pairs",
     "info": "pipelines.api",
     "open_cube": "cube.store.opening",
     "plan": "pipelines.api",

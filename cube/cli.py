@@ -79,7 +79,9 @@ Source = Annotated[
 Collection = Annotated[
     str | None, typer.Option(help="STAC collection; that of the endpoint by default.")
 ]
-Product = Annotated[str, typer.Option(help="grd (radar geometry) or rtc (terrain-corrected).")]
+Product = Annotated[
+    str, typer.Option(help="grd (radar geometry), rtc (terrain-corrected) or slc (complex).")
+]
 PresetName = Annotated[
     str | None, typer.Option("--preset", help="Recipe of presets.toml; the product's by default.")
 ]
@@ -251,6 +253,39 @@ def _closing(path: Path, found: Plan, truth: Path | None) -> list[str]:
 
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+@app.command()
+def coherence(
+    cube: Cube,
+    pairs: Annotated[
+        str, typer.Option(help="consecutive, within:DAYS, or reference:TIME of one pass.")
+    ] = "consecutive",
+    window: Annotated[str, typer.Option(help="Rows,columns of the window, odd.")] = "11,11",
+    scheduler: Scheduler = "threads",
+    workers: Workers = None,
+    memory_limit: Memory = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace other coherence in the cube.")
+    ] = False,
+) -> None:
+    """Add the coherence of pairs of passes to a cube of complex images."""
+    from pipelines.coherence import add_coherence, coherence_lines
+
+    size = _numbers(window, "--window")
+    if len(size) > 2 or any(value != int(value) for value in size):
+        raise typer.BadParameter(f"--window {window!r}: give rows,columns")
+    found = add_coherence(
+        cube,
+        pairs=pairs,
+        window=(int(size[0]), int(size[-1])),
+        scheduler=scheduler,
+        workers=workers,
+        memory_limit=memory_limit,
+        overwrite=overwrite,
+    )
+    for line in coherence_lines(found):
+        typer.echo(line)
 
 
 @app.command()

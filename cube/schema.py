@@ -41,6 +41,8 @@ __all__ = [
     "Role",
     "Variable",
     "cube_variables",
+    "pair_coordinates",
+    "pair_variables",
 ]
 
 FORMAT_VERSION = "3"
@@ -289,6 +291,78 @@ def _single_look_variables(
         )
         for name in polarisations
     ]
+
+
+def pair_coordinates() -> tuple[Variable, ...]:
+    """Coordinates over pairs of passes."""
+    nan = float("nan")
+    return (
+        Variable("primary_time", ("pair",), "int64", 0, _time("pass of the primary image")),
+        Variable("secondary_time", ("pair",), "int64", 0, _time("pass of the secondary image")),
+        Variable(
+            "temporal_baseline",
+            ("pair",),
+            "float64",
+            nan,
+            # not "days" as units: xarray would read it as a duration
+            {"long_name": "days from the primary to the secondary image", "units": "1"},
+        ),
+        Variable(
+            "perpendicular_baseline",
+            ("pair",),
+            "float64",
+            nan,
+            {
+                "long_name": "baseline across the line of sight, above 0 where the secondary is"
+                " higher",
+                "units": "m",
+            },
+        ),
+        Variable("pair_orbit", ("pair",), "int16", 0, {"long_name": "relative orbit of the pair"}),
+        Variable(
+            "coherence_complete",
+            ("pair",),
+            "bool",
+            False,
+            {"long_name": "coherence of the pair is written"},
+        ),
+    )
+
+
+def pair_variables(
+    polarisations: tuple[str, ...], attrs: Mapping[str, Any], *, change: bool
+) -> tuple[Variable, ...]:
+    """Coherence of pairs, and where `change` its change per pass.
+
+    Parameters
+    ----------
+    polarisations : tuple of str
+    attrs : mapping
+        Window and looks.
+    change : bool
+    """
+    nan = float("nan")
+    found = []
+    for name in polarisations:
+        common = {"units": "1", "polarisation": name.upper(), **attrs}
+        text = f"interferometric coherence, {name.upper()}"
+        found.append(
+            Variable(
+                f"coherence_{name}",
+                ("pair", "y", "x"),
+                "float32",
+                nan,
+                {"long_name": text, **common},
+            )
+        )
+        if change:
+            text = f"change of coherence since before the event, {name.upper()}"
+            found.append(
+                Variable(
+                    f"coherence_change_{name}", _PASS, "float32", nan, {"long_name": text, **common}
+                )
+            )
+    return tuple(found)
 
 
 def _water_variables(layers: frozenset[str]) -> list[Variable]:

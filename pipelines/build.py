@@ -31,7 +31,13 @@ from pipelines.orbits import with_named_orbits
 from pipelines.plan import PassRecord, Plan, identity_of, plan_cube
 from pipelines.request import Request, Resolved, open_source, resolve
 from pipelines.runner import Progress, Runner
-from pipelines.single_look import check_product, check_tracks, sensor_positions, slices_of
+from pipelines.single_look import (
+    check_product,
+    check_tracks,
+    sampling_of,
+    sensor_positions,
+    slices_of,
+)
 from pipelines.stages import Stages
 
 __all__ = ["Result", "build"]
@@ -265,4 +271,10 @@ def _create(resolved: Resolved, plan: Plan, found: tuple[Pass, ...]) -> None:
         positions = sensor_positions(found, plan.polarisations, resolved.grid)
         coordinates["sensor_position"] = positions
         detected = ()
+    if "slc" in plan.layers:
+        sampled = sampling_of(found[0], plan.polarisations, resolved.grid)
+        variables = tuple(
+            replace(one, attrs={**one.attrs, **sampled}) if one.name.startswith("slc_") else one
+            for one in variables
+        )
     create(resolved.out, plan.stored(), resolved.grid, variables, coordinates, detected)

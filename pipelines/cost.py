@@ -21,7 +21,7 @@ from cube.steps.relief import MOST_HALO, STEP, reach_of, read_relief
 from pipelines.layers import Tiled
 from pipelines.request import Request, Resolved
 
-__all__ = ["BLOCK", "parse_size", "peak_memory", "run_of"]
+__all__ = ["BASE_BYTES", "BLOCK", "block_within", "parse_size", "peak_memory", "run_of"]
 
 _SCHEDULER = re.compile(r"^(threads|processes|((tcp|tls|wss?|ucx)://)?[^/\s]+:\d+)$")
 BLOCK = 2048
@@ -93,16 +93,16 @@ def run_of(
     # a block of coarse pixels looks at many radar samples; of a product on the map, at an overview
     spacing = SAMPLE_M if resolved.product == "rtc" else _spacing(resolved.grid)
     extra = TRACK_BYTES * max(len({one.track for one in passes}) - 2, 0)
-    block, peak = _block(
-        resolved.grid,
+    halo_of = _halo_of(resolved, {scene.mode for scene in scenes})
+    block, peak = block_within(
+        shape_of(resolved.grid),
         limit,
-        _halo_of(resolved, {scene.mode for scene in scenes}),
-        lambda block, halo: peak_memory(
+        lambda block: peak_memory(
             block,
             threads,
             spacing,
             CACHE_BYTES if remote else 0,
-            halo,
+            halo_of(block),
             extra,
             len(polarisations) if resolved.product == "slc" else 0,
         ),
@@ -206,14 +206,20 @@ def _spacing(grid: GeoBox) -> float:
     return float(max(abs(grid.affine.a), abs(grid.affine.e)))
 
 
-def _block(
-    grid: GeoBox, limit: int, halo_of: Callable[[int], int], peak_of: Callable[[int, int], int]
+def block_within(
+    shape: tuple[int, int], limit: int, peak_of: Callable[[int], int]
 ) -> tuple[int, int]:
-    """Largest block whose peak stays below the limit, and that peak."""
-    needed = -(-max(grid.shape) // CHUNK) * CHUNK
+    """Largest block whose peak, as `peak_of` foretells it, stays below the limit, and that peak.
+
+    Raises
+    ------
+    PlanError
+        The smallest does not.
+    """
+    needed = -(-max(shape) // CHUNK) * CHUNK
     for size in (BLOCK, 1536, 1024, CHUNK):
         block = min(size, needed)
-        peak = peak_of(block, halo_of(block))
+        peak = peak_of(block)
         if peak <= limit:
             return block, peak
     raise PlanError(

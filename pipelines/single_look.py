@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from cube.errors import PlanError
 from cube.grid import pixel_to_map, shape_of, to_lonlat
 from cube.kernels.doppler import zero_doppler
-from cube.kernels.ellipsoid import to_ecef
+from cube.kernels.ellipsoid import SPEED_OF_LIGHT, to_ecef
 from cube.readers.passes import Pass
 from cube.readers.scene import Files
 from cube.readers.slc import amplitude_gain, open_samples
@@ -23,6 +24,7 @@ from pipelines.plan import Plan
 __all__ = [
     "check_product",
     "check_tracks",
+    "sampling_of",
     "sensor_positions",
     "single_look_source",
     "slices_of",
@@ -135,6 +137,34 @@ def targets_of(plan: Plan, index: int) -> list[Target]:
             for kind in ("Phase", "Ampl")
         ]
     return [Target(f"slc_{name}", index) for name in plan.polarisations]
+
+
+def sampling_of(one: Pass, polarisations: tuple[str, ...], grid: GeoBox) -> dict[str, Any]:
+    """Attributes that say how a grid samples complex images, in its middle.
+
+    Returns
+    -------
+    dict
+        ``pixel_steps``, lines that one pixel down and one to the right are, then samples; and
+        ``spectrum``, bandwidth over sampling rate and window coefficient along lines and samples.
+        What a window's independent looks are follows from both.
+    """
+    slices = slices_of(one, polarisations)
+    height, width = shape_of(grid)
+    corner = height / 2, width / 2
+    row, col = corner[0] + np.array([0.0, 1.0, 0.0]), corner[1] + np.array([0.0, 0.0, 1.0])
+    lon, lat = to_lonlat(grid)(*pixel_to_map(grid, col, row))
+    points = to_ecef(lon, lat, 0.0)
+    shown = bursts_over(grid, slices)
+    swath = shown[len(shown) // 2][0] if shown else ""
+    images = [image for image, *_ in images_of(slices[0])]
+    image = next((image for image in images if image.swath == swath), images[0])
+    time, slant = zero_doppler(image.orbit, points)
+    delay = 2 / SPEED_OF_LIGHT * slant
+    burst = image.bursts[0]
+    line, sample = (time - 0.5 * delay) / burst.line_step_s, delay * burst.sampling_rate_hz
+    steps = [[float(axis[1] - axis[0]), float(axis[2] - axis[0])] for axis in (line, sample)]
+    return {"pixel_steps": steps, "spectrum": [list(one) for one in image.spectrum]}
 
 
 def sensor_positions(

@@ -27,12 +27,16 @@ __all__ = [
     "choose_pairs",
     "coherence_change",
     "coherence_pairs",
+    "images_in",
+    "pair_change",
     "pair_coherence",
+    "pair_coordinates",
     "perpendicular_baseline",
 ]
 
 CONSECUTIVE = "consecutive"
 _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
+_SLACK = 1 / 24  # days: a cycle of 12 days is some seconds more or less
 Pair = tuple[int, int]
 
 
@@ -75,7 +79,7 @@ def choose_pairs(times: ArrayLike, tracks: ArrayLike, strategy: str = CONSECUTIV
             for number, first in enumerate(order)
             for later in order[number + 1 :]
             if track[first] == track[later]
-            and (when[later] - when[first]) / np.timedelta64(1, "us") <= limit * _DAY
+            and (when[later] - when[first]) / np.timedelta64(1, "us") <= (limit + _SLACK) * _DAY
         ]
     elif kind == "reference":
         found = _with_reference(order, when, track, value)
@@ -176,7 +180,7 @@ def coherence_pairs(
     Dataset
         ``coherence_vv`` … float32 (pair, y, x), lazy where `ds` is, with ``primary_time``,
         ``secondary_time``, ``temporal_baseline`` (days), ``perpendicular_baseline`` (metres, see
-        `perpendicular_baseline`) and ``relative_orbit`` over ``pair``. The attribute ``looks`` says
+        `perpendicular_baseline`) and ``pair_orbit`` over ``pair``. The attribute ``looks`` says
         how many independent samples a window holds, where the images say how they are sampled; see
         `cube.kernels.coherence_statistics` for the bias that follows from it.
 
@@ -233,14 +237,14 @@ def pair_coordinates(ds: xr.Dataset, pairs: Sequence[Pair]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "primary_time": ("pair", when[first].astype("datetime64[ns]")),
         "secondary_time": ("pair", when[second].astype("datetime64[ns]")),
-        "temporal_baseline": ("pair", days, {"units": "days"}),
+        "temporal_baseline": ("pair", days),
     }
     if "sensor_position" in ds.coords:
         places = np.asarray(ds["sensor_position"].values)
         across = perpendicular_baseline(places[first], places[second], _middle(ds))
         found["perpendicular_baseline"] = ("pair", across, {"units": "m"})
     if "relative_orbit" in ds.coords:
-        found["relative_orbit"] = ("pair", np.asarray(ds["relative_orbit"].values)[first])
+        found["pair_orbit"] = ("pair", np.asarray(ds["relative_orbit"].values)[first])
     return found
 
 
@@ -311,7 +315,7 @@ def change_of_pairs(
         No pass has both.
     """
     when, track = np.asarray(times, "datetime64[us]"), np.asarray(tracks)
-    role = np.asarray(roles).astype(str)
+    role = [str(one) for one in np.asarray(roles)]
     found: dict[int, tuple[Pair, list[Pair]]] = {}
     for one in np.unique(track):
         members = [int(at) for at in np.argsort(when, kind="stable") if track[at] == one]
@@ -376,3 +380,39 @@ def pair_coherence(source: PairSource, shape: tuple[int, int], block: int) -> da
     """
     check_window(source.window, source.least)
     return pull_blocks(_block, shape, block, len(source.layers), "coherence", source=source)
+
+
+def _change_block(
+    rows: slice,
+    cols: slice,
+    now: tuple[WindowReader, ...],
+    before: tuple[tuple[WindowReader, ...], ...],
+) -> NDArray[np.float32]:
+    window = Window(rows.start, cols.start, rows.stop, cols.stop)
+    found = []
+    for band, layer in enumerate(now):
+        quiet = [layers[band].read(window) for layers in before]
+        found.append(layer.read(window) - np.mean(quiet, axis=0, dtype="float32"))
+    return np.stack(found)
+
+
+def pair_change(
+    now: tuple[WindowReader, ...],
+    before: tuple[tuple[WindowReader, ...], ...],
+    shape: tuple[int, int],
+    block: int,
+) -> da.Array:
+    """Lazy change of coherence, one task per block, float32, shape (polarisation, y, x).
+
+    Parameters
+    ----------
+    now : tuple of WindowReader
+        Coherence of the pass with the one before, of every polarisation.
+    before : tuple of the same
+        Of each pair before the event.
+    shape, block
+        Of the grid, and edge of its blocks.
+    """
+    return pull_blocks(
+        _change_block, shape, block, len(now), "coherence-change", now=now, before=before
+    )

@@ -9,10 +9,12 @@ import xarray as xr
 
 from cube.errors import StoreError
 from cube.schema import CHUNK
+from cube.store.pairs import PAIR_ATTRIBUTE
 from cube.store.template import read_plan
 
 __all__ = ["open_cube"]
 
+_CHANGE = "coherence_change_"
 _SUMMARY = ("flood_extent", "flood_first", "flood_duration")
 
 
@@ -30,7 +32,7 @@ def open_cube(url: str | Path, *, incomplete: bool = False) -> xr.Dataset:
     -------
     xarray.Dataset
         Chunked by dask, 2048 x 2048 pixels. Summary layers are left out unless they were made
-        from exactly the passes that are shown.
+        from exactly the passes that are shown; pairs whose coherence is not whole are not shown.
 
     Raises
     ------
@@ -49,6 +51,10 @@ def open_cube(url: str | Path, *, incomplete: bool = False) -> xr.Dataset:
     if not incomplete:
         ds = ds.isel(time=np.flatnonzero(ds["complete"].values))
     ds = ds.sortby("time")
+    if "pair" in ds.dims and not incomplete:
+        ds = ds.isel(pair=np.flatnonzero(ds["coherence_complete"].values))
+        if not ds.attrs[PAIR_ATTRIBUTE].get("finished"):
+            ds = ds.drop_vars([name for name in ds.data_vars if str(name).startswith(_CHANGE)])
     shown = sorted(pass_names(ds))
     if ds.attrs.get("summary_of") is None or sorted(ds.attrs["summary_of"]) != shown:
         ds = ds.drop_vars([name for name in _SUMMARY if name in ds])
