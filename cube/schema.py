@@ -36,6 +36,7 @@ __all__ = [
     "CHUNK",
     "FORMAT_VERSION",
     "SENSOR_POSITION",
+    "SLC_COMPLETE",
     "Flag",
     "FloodClass",
     "Role",
@@ -131,6 +132,16 @@ SENSOR_POSITION = Variable(
     },
 )
 """Of complex images: what the baselines of pairs follow from."""
+
+
+SLC_COMPLETE = Variable(
+    "slc_complete",
+    ("time",),
+    "bool",
+    False,
+    {"long_name": "complex images of the pass are written"},
+)
+"""Of complex images that were added to a cube of detected ones."""
 
 
 def coordinate_variables(*, sensed: bool = False) -> tuple[Variable, ...]:

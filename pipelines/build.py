@@ -21,11 +21,13 @@ from cube.readers.scene import Files, Scene, open_calibrated
 from cube.readers.stac import Source
 from cube.readers.tiled import Tile
 from cube.schema import Role, cube_variables
+from cube.store.images import read_images
 from cube.store.lock import BuildLock
 from cube.store.template import create, read_plan, remove
 from cube.store.write import close_journals, has_summary, remove_partial, stored_array
 from pipelines.cost import run_of
 from pipelines.hand import make_hand
+from pipelines.images import holds_backscatter, image_variables, images_into
 from pipelines.layers import Maps, Tiled, gathered
 from pipelines.orbits import with_named_orbits
 from pipelines.plan import PassRecord, Plan, identity_of, plan_cube
@@ -34,7 +36,6 @@ from pipelines.runner import Progress, Runner
 from pipelines.single_look import (
     check_product,
     check_tracks,
-    sampling_of,
     sensor_positions,
     slices_of,
 )
@@ -79,6 +80,8 @@ def build(request: Request, progress: Progress | None = None) -> Result:
     """
     progress = progress or Progress()
     resolved = resolve(request)
+    if resolved.product == "slc" and not request.overwrite and holds_backscatter(resolved.out):
+        return _join(request, resolved, progress)
     finished = _finished_plan(request, resolved)
     if finished is not None and not (resolved.out / "progress").exists():
         progress.say(f"{resolved.out} is complete: nothing to do")
@@ -87,6 +90,28 @@ def build(request: Request, progress: Progress | None = None) -> Result:
         # looked at again under the lock: another build may have finished it in the meantime
         plan = _finished_plan(request, resolved) or _build(request, resolved, progress)
         close_journals(resolved.out)
+    return Result(resolved.out, plan, resolved.truth, built=True)
+
+
+def _join(request: Request, resolved: Resolved, progress: Progress) -> Result:
+    """Add complex images to a cube of detected ones."""
+    kept = read_images(resolved.out)
+    if kept is not None and not (resolved.out / "progress").exists():
+        plan = Plan.from_stored(kept)
+        flags = np.asarray(stored_array(str(resolved.out), "slc_complete")[...])
+        if flags.sum() == len(plan.passes):
+            progress.say(f"complex images of {resolved.out} are complete: nothing to do")
+            return Result(resolved.out, plan, resolved.truth, built=False)
+    with BuildLock(resolved.out):
+        source = open_source(resolved, request)
+        plan = images_into(
+            request,
+            resolved,
+            source,
+            lambda plan: _fetch(plan, source, resolved.orbit),
+            lambda passes, plan: _ready(passes, plan, resolved, progress),
+            progress,
+        )
     return Result(resolved.out, plan, resolved.truth, built=True)
 
 
@@ -272,9 +297,6 @@ def _create(resolved: Resolved, plan: Plan, found: tuple[Pass, ...]) -> None:
         coordinates["sensor_position"] = positions
         detected = ()
     if "slc" in plan.layers:
-        sampled = sampling_of(found[0], plan.polarisations, resolved.grid)
-        variables = tuple(
-            replace(one, attrs={**one.attrs, **sampled}) if one.name.startswith("slc_") else one
-            for one in variables
-        )
+        sampled = {one.name: one for one in image_variables(plan, found, resolved)}
+        variables = tuple(sampled.get(one.name, one) for one in variables)
     create(resolved.out, plan.stored(), resolved.grid, variables, coordinates, detected)

@@ -24,6 +24,7 @@ from cube.steps.pairs import (
     pair_change,
     pair_coherence,
     pair_coordinates,
+    with_images,
 )
 from cube.store.layers import StoredLayer
 from cube.store.lock import BuildLock
@@ -156,7 +157,7 @@ def _work(path: Path, pairs: str, window: tuple[int, int]) -> _Work:
     """Decide everything, from what the cube holds."""
     if read_plan(path) is None:
         raise StoreError(f"{path}: no such cube; build one with cube build --product slc")
-    ds = open_cube(path)
+    ds = with_images(open_cube(path))
     names = tuple(images_in(ds))
     rows, cols = check_window(window, 0.5)
     if not ds.sizes["time"]:

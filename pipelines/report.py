@@ -111,6 +111,9 @@ def _score(path: Path, plan: Plan, truth: Path | None) -> list[str]:
 
 
 def _flooded(path: Path, plan: Plan) -> str:
+    if "slc" in plan.layers:
+        names = ", ".join(f"slc_{name}" for name in plan.polarisations)
+        return f"complex images {names}; cube coherence {path} adds coherence"
     if "flood" not in plan.layers:
         return "no flood layers"
     if not {"reference", "permanent_water"} & set(plan.layers):

@@ -189,8 +189,8 @@ def _image(root: Element, info: Element, epoch: np.datetime64, href: str) -> Gro
     widths = {len(row) for row in rows}
     if len(widths) != 1:
         raise SourceError(f"{href}: grsrCoefficients of different lengths {sorted(widths)}")
-    lines = int(xml.number(info, "numberOfLines", href))
-    samples = int(xml.number(info, "numberOfSamples", href))
+    lines = xml.whole(info, "numberOfLines", href)
+    samples = xml.whole(info, "numberOfSamples", href)
     conversion = np.stack(rows)
     return GroundRangeImage(
         first_line_s=0.0,
@@ -268,17 +268,20 @@ def _bistatic_reference(
 
 
 def numbers(content: str, href: str) -> NDArray[np.float64]:
-    """Whitespace-separated numbers.
+    """Whitespace-separated finite numbers.
 
     Raises
     ------
     SourceError
-        One of them is not a number.
+        One of them is none.
     """
     try:
-        return np.array(content.split(), dtype="float64")
+        found = np.array(content.split(), dtype="float64")
     except ValueError as error:
         raise SourceError(f"{href}: a list of numbers holds text ({error})") from error
+    if not np.isfinite(found).all():
+        raise SourceError(f"{href}: a list of numbers holds {found[~np.isfinite(found)][0]}")
+    return found
 
 
 def find(root: Element, path: str, href: str) -> Element:

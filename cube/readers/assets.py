@@ -157,9 +157,14 @@ def _metadata(
         derived = _beside(found["calibration"])
         found |= {"annotation": derived} if derived else {}
     if not found:
+        without = (
+            "without which samples cannot be placed"
+            if "-" in pol
+            else "which only terrain-corrected products do without (--product rtc)"
+        )
         raise SourceError(
-            f"{name_of(item)}: no asset 'schema-calibration-{pol}' nor others of its kind, which"
-            f" only terrain-corrected products do without (--product rtc); assets: {keys_of(item)}"
+            f"{name_of(item)}: no asset 'schema-calibration-{pol}' nor others of its kind,"
+            f" {without}; assets: {keys_of(item)}"
         )
     for kind, word in _LEGS:
         if kind not in found:

@@ -69,11 +69,14 @@ class Measurement:
         self._source()
 
     def _source(self) -> _Plain | _Blocks:
-        return _open(self.href, self.shape, self.access, "uint16")
+        return _open(self.href, self.shape, self.access, ("uint16",))
 
 
 class Samples(Measurement):
-    """One image of complex samples, read window by window; on disk they are pairs of int16."""
+    """One image of complex samples, read window by window.
+
+    On disk they are pairs of int16; what others have written again as complex64 is read too.
+    """
 
     def read(self, window: Window, near: Near | None = None) -> NDArray[Any]:
         """Samples of `window`; complex64, shape ``window.shape``."""
@@ -84,10 +87,10 @@ class Samples(Measurement):
         return np.asarray(pairs.view("complex64"))
 
     def _source(self) -> _Plain | _Blocks:
-        return _open(self.href, self.shape, self.access, "complex_int16")
+        return _open(self.href, self.shape, self.access, ("complex_int16", "complex64"))
 
 
-_PIXELS = {"uint16": "<u2", "complex_int16": "<u4"}
+_PIXELS = {"uint16": "<u2", "complex_int16": "<u4", "complex64": "<c8"}
 """Types of pixels as rasterio names them, and what holds one of them."""
 
 
@@ -189,9 +192,11 @@ def _rows_of(tiles: list[Block]) -> Iterator[tuple[int, int, int]]:
             at = next_at
 
 
-def _open(href: str, shape: tuple[int, int], access: Access, dtype: str) -> _Plain | _Blocks:
+def _open(
+    href: str, shape: tuple[int, int], access: Access, dtypes: tuple[str, ...]
+) -> _Plain | _Blocks:
     if is_remote(href):
-        return _open_state(href, shape, access, dtype, None)
+        return _open_state(href, shape, access, dtypes, None)
     try:
         found = Path(href).stat()
     except OSError as error:
@@ -200,17 +205,21 @@ def _open(href: str, shape: tuple[int, int], access: Access, dtype: str) -> _Pla
         ) from error
     if found.st_size == 0:
         raise SourceError(f"{href}: measurement file is empty; download the product again")
-    return _open_state(href, shape, access, dtype, (found.st_size, found.st_mtime_ns))
+    return _open_state(href, shape, access, dtypes, (found.st_size, found.st_mtime_ns))
 
 
 @lru_cache(maxsize=64)
 def _open_state(
-    href: str, shape: tuple[int, int], access: Access, dtype: str, state: tuple[int, int] | None
+    href: str,
+    shape: tuple[int, int],
+    access: Access,
+    dtypes: tuple[str, ...],
+    state: tuple[int, int] | None,
 ) -> _Plain | _Blocks:
     """Open a file in the state it is in; one replaced in place is opened anew."""
     try:
         with open_raster(href, access) as raster:
-            _check_shape(raster, plain(href), shape, dtype)
+            dtype = _checked(raster, plain(href), shape, dtypes)
             offset = None if state is None else _contiguous(raster, Path(href), dtype)
             tile = raster.block_shapes[0]
     except RasterioError as error:
@@ -222,13 +231,15 @@ def _open_state(
     return _Plain(Path(href), offset, shape[1], dtype)
 
 
-def _check_shape(raster: Any, href: str, shape: tuple[int, int], dtype: str) -> None:
-    found, pixels, bands = raster.shape, raster.dtypes[0], raster.count
-    if found != shape or pixels != dtype or bands != 1:
+def _checked(raster: Any, href: str, shape: tuple[int, int], dtypes: tuple[str, ...]) -> str:
+    """Type of the pixels, of a raster of one band of the size that is expected."""
+    found, dtype, bands = raster.shape, str(raster.dtypes[0]), raster.count
+    if found != shape or dtype not in dtypes or bands != 1:
         raise SourceError(
-            f"{href}: holds {bands} x {found[0]} x {found[1]} {pixels}, the annotation says"
-            f" 1 x {shape[0]} x {shape[1]} {dtype}"
+            f"{href}: holds {bands} x {found[0]} x {found[1]} {dtype}, the annotation says"
+            f" 1 x {shape[0]} x {shape[1]} {dtypes[0]}"
         )
+    return dtype
 
 
 def _contiguous(raster: Any, path: Path, dtype: str) -> int | None:

@@ -303,8 +303,6 @@ def _read(path: Path, state: tuple[int, int] | None) -> tuple[OrbitFile, _Vector
     if not (np.diff(times) > np.timedelta64(0)).all():
         raise SourceError(f"{path}: times of the state vectors do not increase; download it again")
     values = np.array([[_number(row, tag, href) for tag in _UNITS] for row in rows])
-    if not np.isfinite(values).all():
-        raise SourceError(f"{path}: a state vector is not finite; download it again")
     nominal = np.array([(row.findtext("Quality") or "").strip() == "NOMINAL" for row in rows])
     return header, _Vectors(times, values[:, :3], values[:, 3:], nominal)
 

@@ -34,6 +34,7 @@ _BEAM_CYCLE_S, _PREAMBLE_S, _ORBIT_S = 2.758273, 2.299849, 12 * 86400 / 175
 _CYCLE = {"S1A": 73, "S1B": 27}
 """Relative orbit = (absolute - this) mod 175 + 1."""
 _LARGEST_SPREAD = 1e-4
+_MOST_SAMPLES = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +159,13 @@ class _Law:
         self.root, self.epoch, self.href = root, epoch, href
         info = find(root, "generalAnnotation/productInformation", href)
         self.steering = np.radians(xml.number(info, "azimuthSteeringRate", href))
-        self.wavelength = SPEED_OF_LIGHT / xml.number(info, "radarFrequency", href)
-        if not self.steering > 0:
-            raise SourceError(f"{href}: azimuthSteeringRate is not above 0; not a TOPS image")
+        frequency = xml.number(info, "radarFrequency", href)
+        if not (self.steering > 0 and frequency > 0):
+            raise SourceError(
+                f"{href}: azimuthSteeringRate {np.degrees(self.steering):g}, radarFrequency"
+                f" {frequency:g}; of a TOPS image both are above 0"
+            )
+        self.wavelength = SPEED_OF_LIGHT / frequency
         rates = root.findall("generalAnnotation/azimuthFmRateList/azimuthFmRate")
         centroids = root.findall("dopplerCentroid/dcEstimateList/dcEstimate")
         self._rates = [self._record(one, self._rate_terms(one)) for one in rates]
@@ -216,10 +221,7 @@ def _burst(
 ) -> Burst:
     name = f"{law.href}: burst {at + 1} of {len(image.burst_start_s)} ({swath})"
     lines, samples = image.lines_per_burst, image.shape[1]
-    first, last = (
-        numbers(xml.text(element, f"{end}ValidSample", name), name).astype("int64")
-        for end in ("first", "last")
-    )
+    first, last = (_samples(element, f"{end}ValidSample", name) for end in ("first", "last"))
     if len(first) != lines or len(last) != lines:
         raise SourceError(
             f"{name}: valid samples of {len(first)} and {len(last)} lines, the burst has {lines}"
@@ -231,6 +233,7 @@ def _burst(
         raise SourceError(f"{name}: last valid sample {last.max()}, the image has {samples}")
     middle = float(image.burst_start_s[at] + lines / 2 * image.line_step_s)
     fm_rate, doppler = law.at(middle)
+    _check_rate(fm_rate, image, name)
     return Burst(
         swath=swath,
         number=_number(element, middle - float(image.burst_start_s[at]), law, name),
@@ -250,14 +253,36 @@ def _burst(
     )
 
 
+def _samples(element: Element, tag: str, name: str) -> NDArray[np.int64]:
+    found = numbers(xml.text(element, tag, name), name)
+    if not ((found == np.rint(found)) & (np.abs(found) < _MOST_SAMPLES)).all():
+        raise SourceError(f"{name}: {tag} holds what is no number of a sample")
+    return found.astype("int64")
+
+
+def _check_rate(
+    fm_rate: tuple[float, tuple[float, ...]], image: SlantRangeImage, name: str
+) -> None:
+    """Refuse an FM rate that is not below 0 all over the swath: the beam would run backwards."""
+    origin, terms = fm_rate
+    edges = image.first_sample_s + np.array([0, image.shape[1] / 2, image.shape[1]]) / (
+        image.sampling_rate_hz
+    )
+    rates = np.polynomial.polynomial.polyval(edges - origin, np.array(terms))
+    if not (rates < 0).all():
+        raise SourceError(
+            f"{name}: azimuthFmRate of {rates.min():g} to {rates.max():g} Hz/s; it is below 0"
+        )
+
+
 def _number(element: Element, half_s: float, law: _Law, name: str) -> int:
     """ESA's relative burst id; computed where the annotation is older than IPF 3.40."""
     if element.find("burstId") is not None:
-        return int(xml.number(element, "burstId", name))
+        return xml.whole(element, "burstId", name)
     mission = xml.text(law.root, "adsHeader/missionId", name)
     if mission not in _CYCLE:
         raise SourceError(f"{name}: no burstId, which only S1A and S1B of before 2022 do without")
-    absolute = int(xml.number(law.root, "adsHeader/absoluteOrbitNumber", name))
+    absolute = xml.whole(law.root, "adsHeader/absoluteOrbitNumber", name)
     track = (absolute - _CYCLE[mission]) % 175 + 1
     since_node = xml.number(element, "azimuthAnxTime", name) + half_s
     return 1 + int((since_node + (track - 1) * _ORBIT_S - _PREAMBLE_S) // _BEAM_CYCLE_S)
@@ -270,10 +295,8 @@ def slant_image(root: Element, epoch: np.datetime64, href: str) -> SlantRangeIma
         seconds(xml.text(burst, "azimuthTime", href), epoch, href)
         for burst in root.findall("swathTiming/burstList/burst")
     ]
-    lines, samples = (
-        int(xml.number(info, f"numberOf{axis}", href)) for axis in ("Lines", "Samples")
-    )
-    per_burst = int(xml.number(root, "swathTiming/linesPerBurst", href)) if starts else lines
+    lines, samples = (xml.whole(info, f"numberOf{axis}", href) for axis in ("Lines", "Samples"))
+    per_burst = xml.whole(root, "swathTiming/linesPerBurst", href) if starts else lines
     if per_burst < 1 or (starts and per_burst * len(starts) != lines):
         raise SourceError(
             f"{href}: {len(starts)} bursts of {per_burst} lines, the image has {lines}; the file is"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -12,7 +13,7 @@ from cube.errors import SourceError
 from cube.readers.access import ON_DISK, Access, is_remote, plain
 from cube.readers.transport import get
 
-__all__ = ["local_name", "number", "parse", "parse_bytes", "text"]
+__all__ = ["local_name", "number", "parse", "parse_bytes", "text", "whole"]
 
 
 _MAX_BYTES = 64 * 2**20  # the largest annotation holds under 10 MB
@@ -73,15 +74,32 @@ def text(element: Element, path: str, href: str) -> str:
 
 
 def number(element: Element, path: str, href: str) -> float:
-    """Return a descendant's text as a number.
+    """Return a descendant's text as a finite number.
 
     Raises
     ------
     SourceError
-        Absent, or not a number.
+        Absent, or not a finite number.
     """
     found = text(element, path, href)
     try:
-        return float(found)
+        value = float(found)
     except ValueError as error:
         raise SourceError(f"{href}: {path} is {found!r}, not a number") from error
+    if not math.isfinite(value):
+        raise SourceError(f"{href}: {path} is {found!r}, not a finite number")
+    return value
+
+
+def whole(element: Element, path: str, href: str) -> int:
+    """Return a descendant's text as a whole number.
+
+    Raises
+    ------
+    SourceError
+        Absent, or not a whole number.
+    """
+    value = number(element, path, href)
+    if not value.is_integer():
+        raise SourceError(f"{href}: {path} is {value:g}, not a whole number")
+    return int(value)

@@ -32,6 +32,7 @@ __all__ = [
     "pair_coherence",
     "pair_coordinates",
     "perpendicular_baseline",
+    "with_images",
 ]
 
 CONSECUTIVE = "consecutive"
@@ -109,7 +110,8 @@ def _with_reference(
     order: list[int], when: NDArray[np.datetime64], track: NDArray[Any], value: str
 ) -> list[Pair]:
     texts = np.datetime_as_string(when)
-    chosen = [at for at in order if value and texts[at].startswith(value)]
+    asked = value.removesuffix("Z")
+    chosen = [at for at in order if asked and texts[at].startswith(asked)]
     if len(chosen) != 1:
         shown = ", ".join(texts[at][:19] for at in order[:6])
         raise PlanError(
@@ -169,7 +171,8 @@ def coherence_pairs(
     ds : Dataset
         With ``slc_vv``, ``slc_vh`` … (time, y, x); lazy or not.
     pairs : str or sequence of (int, int)
-        See `choose_pairs`; or indices along ``time``, the primary first.
+        See `choose_pairs`; or indices along ``time`` (of passes with complex images), the primary
+        first.
     window : (rows, columns)
         Odd.
     least : float
@@ -190,10 +193,12 @@ def coherence_pairs(
         No complex images, no such pairs, or a pair of two tracks.
     """
     images = images_in(ds)
+    ds = with_images(ds)
     if isinstance(pairs, str):
         chosen = choose_pairs(ds["time"].values, _tracks(ds), pairs)
     else:
         chosen = [(int(first), int(second)) for first, second in pairs]
+        _check_pairs(chosen, ds.sizes["time"])
     layers = {}
     for name in images:
         parts = [
@@ -205,6 +210,13 @@ def coherence_pairs(
             parts[0].attrs
         )
     return xr.Dataset(layers).assign_coords(pair_coordinates(ds, chosen))
+
+
+def _check_pairs(pairs: list[Pair], passes: int) -> None:
+    wrong = [pair for pair in pairs if pair[0] == pair[1] or not all(0 <= p < passes for p in pair)]
+    if wrong or not pairs:
+        named = f"pair {wrong[0]}" if wrong else "no pair"
+        raise PlanError(f"{named}: give pairs of two passes, counted 0 to {passes - 1}")
 
 
 def images_in(ds: xr.Dataset) -> list[str]:
@@ -221,6 +233,13 @@ def images_in(ds: xr.Dataset) -> list[str]:
             "the cube holds no complex images (slc_vv, …); build one with --product slc"
         )
     return found
+
+
+def with_images(ds: xr.Dataset) -> xr.Dataset:
+    """Only passes that have complex images, of a cube that has detected ones of others too."""
+    if "slc_complete" not in ds.coords:
+        return ds
+    return ds.isel(time=np.flatnonzero(ds["slc_complete"].values))
 
 
 def _tracks(ds: xr.Dataset) -> NDArray[Any]:
@@ -287,6 +306,7 @@ def coherence_change(
     PlanError
         There is no such pass, or no complex images.
     """
+    ds = with_images(ds)
     plan = change_of_pairs(ds["time"].values, _tracks(ds), ds["role"].values)
     wanted = sorted({pair for now, before in plan.values() for pair in (now, *before)})
     found = coherence_pairs(ds, wanted, window, least=least)

@@ -217,7 +217,7 @@ DAMAGES = {
     "another unit": ('<X unit="m">', '<X unit="km">', "unit of X is 'km', expected 'm'"),
     "count": ('count="16"', 'count="9361"', "16 state vectors where 9361 are announced"),
     "not a number": ('<VY unit="m/s">', '<VY unit="m/s">x', "VY is 'x"),
-    "not finite": ('<Z unit="m">.*?<', '<Z unit="m">1e999<', "is not finite"),
+    "not finite": ('<Z unit="m">.*?<', '<Z unit="m">1e999<', "not a finite number"),
     "missing": ("<VZ .*?</VZ>", "", "lacks VZ"),
     "no vectors": ("<List_of_OSVs.*</List_of_OSVs>", "", "no Data_Block/List_of_OSVs"),
     "entities": (
