@@ -41,9 +41,10 @@ the radar plane, cells, rays and what is lit; layers of two tracks. Measured wit
 pixels over ground that hides other ground."""
 TRACK_BYTES = 8
 """Layers of one more track, per pixel of a block."""
-PLACE_BYTES, SINGLE_LOOK_BYTES = 64, 60
+PLACE_BYTES, SINGLE_LOOK_BYTES = 64, 36
 """Peak of complex images per pixel of a block: places in the radar image of the pass and of the one
-that cuts the bursts, and samples of the window around it of 10 m pixels, on disk 4 bytes each."""
+that cuts the bursts, and samples of the window around it of 10 m pixels, on disk 4 bytes each.
+Measured on a whole scene: 1.30 GB met where 1.53 are foretold (10 m), 1.23 of 1.89 (40 m)."""
 MODE_ANGLES = {"IW": (29.0, 46.5), "EW": (18.0, 47.5)}
 """Incidence angles of the modes (Sentinel-1 Product Definition, S1-RS-MDA-52-7440, section 3.2);
 the stripmap beams together have 18 to 47 degrees."""
