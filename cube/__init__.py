@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cube.errors import CubeError
     from cube.steps.coherence import coherence
+    from cube.steps.interferogram import interferogram
     from cube.steps.pairs import coherence_change, coherence_pairs
     from cube.steps.speckle import speckle_filter
     from cube.store.opening import open_cube
@@ -30,6 +31,7 @@ __all__ = [
     "coherence_change",
     "coherence_pairs",
     "info",
+    "interferogram",
     "open_cube",
     "plan",
     "quicklook",
@@ -45,6 +47,7 @@ _HOMES = {
     "coherence_change": "cube.steps.pairs",
     "coherence_pairs": "cube.steps.pairs",
     "info": "pipelines.api",
+    "interferogram": "cube.steps.interferogram",
     "open_cube": "cube.store.opening",
     "plan": "pipelines.api",
     "quicklook": "pipelines.api",

@@ -13,7 +13,7 @@ from cube.errors import PlanError
 from cube.kernels import coherence as kernel
 from cube.kernels.coherence_statistics import effective_looks
 
-__all__ = ["WINDOW", "check_window", "coherence"]
+__all__ = ["WINDOW", "check_pair", "check_window", "coherence"]
 
 WINDOW = 11, 11
 _KEPT = ("grid_mapping", "polarisation")
@@ -59,15 +59,7 @@ def coherence(
     -----
     Estimates of low coherence are too high: see `cube.kernels.coherence_statistics`.
     """
-    for image, name in ((primary, "primary"), (secondary, "secondary")):
-        if set(image.dims) != {"y", "x"}:
-            given = ", ".join(map(str, image.dims)) or "none"
-            raise PlanError(f"{name} has dimensions {given}; give one image, with y and x")
-        if image.dtype.kind != "c":
-            raise PlanError(f"{name} is {image.dtype}; coherence needs complex samples with phase")
-    first, second = (image.transpose("y", "x") for image in (primary, secondary))
-    _same_grid(first, second)
-    _one_sight(first, second)
+    first, second = check_pair(primary, secondary)
     rows, cols = check_window(window, least)
     data = _coherence(first.data, second.data, (rows, cols), least, magnitude)
     kept = {
@@ -85,6 +77,26 @@ def coherence(
         looks = effective_looks((rows, cols), first.attrs["pixel_steps"], first.attrs["spectrum"])
         attributes["looks"] = round(looks, 1)
     return xr.DataArray(data, kept, ("y", "x"), "coherence", attributes)
+
+
+def check_pair(primary: xr.DataArray, secondary: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Both images with dimensions (y, x).
+
+    Raises
+    ------
+    PlanError
+        They are no pair: see `coherence`.
+    """
+    for image, name in ((primary, "primary"), (secondary, "secondary")):
+        if set(image.dims) != {"y", "x"}:
+            given = ", ".join(map(str, image.dims)) or "none"
+            raise PlanError(f"{name} has dimensions {given}; give one image, with y and x")
+        if image.dtype.kind != "c":
+            raise PlanError(f"{name} is {image.dtype}; coherence needs complex samples with phase")
+    first, second = (image.transpose("y", "x") for image in (primary, secondary))
+    _same_grid(first, second)
+    _one_sight(first, second)
+    return first, second
 
 
 def check_window(window: tuple[int, int], least: float) -> tuple[int, int]:
