@@ -1,4 +1,4 @@
-"""One picture of a cube: before, after, and flood over backscatter."""
+"""One picture of a cube: before, after, and flood over backscatter, or coherence."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _COLOURS = {"permanent water": (0.12, 0.25, 0.69, 1.0), "flood": (0.90, 0.10, 0.
 def quicklook(ds: xr.Dataset, target: Path, *, title: str, metres: float) -> Path:
     """Draw a cube as PNG: backscatter before and after, and flood over backscatter.
 
+    Of complex images their power is drawn, and the coherence of the last pair, black 0 to white 1.
+
     Parameters
     ----------
     ds : xarray.Dataset
@@ -40,7 +42,7 @@ def quicklook(ds: xr.Dataset, target: Path, *, title: str, metres: float) -> Pat
     Raises
     ------
     StoreError
-        No complete pass, or the file cannot be written.
+        No complete pass, nothing in it to draw, or the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -50,13 +52,17 @@ def quicklook(ds: xr.Dataset, target: Path, *, title: str, metres: float) -> Pat
     step = max(1, -(-max(ds.sizes["y"], ds.sizes["x"]) // _MAX_PIXELS))
     last = ds.isel(time=-1)
     first = _before(ds, last)
-    name = next(key for key in ("vv", "hh", "vh", "hv") if key in ds)
     panels: list[tuple[str, Any, Any]] = [
-        (f"before  {_day(first)}", _grey(first[name], step), None)
+        (f"before  {_day(first)}", _grey(_power(first), step), None)
     ]
-    panels.append((f"after  {_day(last)}", _grey(last[name], step), None))
+    panels.append((f"after  {_day(last)}", _grey(_power(last), step), None))
     if "flood" in ds:
         panels.append((f"flood  {_day(last)}", panels[1][1], _classes(last["flood"], step)))
+    coherences = [str(key) for key in ds if ds[key].dims == ("pair", "y", "x")]
+    if coherences and ds.sizes["pair"]:
+        pair = ds[max(coherences)].isel(pair=-1)  # VV rather than VH
+        days = [str(pair[f"{one}_time"].values)[:10] for one in ("primary", "secondary")]
+        panels.append((f"coherence  {' to '.join(days)}", _averaged(pair, step), None))
     figure = Figure(figsize=(5.2 * len(panels), 5.2 * ds.sizes["y"] / ds.sizes["x"] + 1.3))
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -90,13 +96,30 @@ def _day(one: xr.Dataset) -> str:
     return str(one["time"].values.astype("datetime64[m]")).replace("T", " ") + " UTC"
 
 
+def _power(one: xr.Dataset) -> xr.DataArray:
+    """Backscatter of a pass, linear, in the best polarisation there is."""
+    for name in ("vv", "hh", "vh", "hv"):
+        if name in one:
+            return one[name]
+        if f"slc_{name}" in one:
+            return abs(one[f"slc_{name}"]) ** 2
+        if f"Ampl_{name.upper()}" in one:
+            return one[f"Ampl_{name.upper()}"] ** 2
+    raise StoreError("the cube holds neither backscatter nor complex images to draw")
+
+
+def _averaged(values: xr.DataArray, step: int) -> NDArray[np.float32]:
+    """Means over the pixels that one of the picture shows, of linear values."""
+    coarse: Any = values
+    if step > 1:
+        coarse = values.coarsen(y=step, x=step, boundary="pad").mean()
+    return np.asarray(coarse.values, "float32")
+
+
 def _grey(power: xr.DataArray, step: int) -> NDArray[np.float32]:
     """Backscatter in decibels, 2nd to 98th percentile stretched to 0..1."""
-    coarse: Any = power
-    if step > 1:  # averages are linear; decibels only here, for the eye
-        coarse = power.coarsen(y=step, x=step, boundary="pad").mean()
     with np.errstate(divide="ignore", invalid="ignore"):
-        decibels = 10 * np.log10(coarse.values)
+        decibels = 10 * np.log10(_averaged(power, step))
     valid = decibels[np.isfinite(decibels)]
     low, high = np.percentile(valid, (2, 98)) if valid.size else (0.0, 1.0)
     scaled = (decibels - low) / max(high - low, 1e-6)

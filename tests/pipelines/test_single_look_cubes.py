@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from matplotlib import pyplot as plt
 from single_look import mountain, pair_of, write_dem
 
 import cube
@@ -396,3 +397,11 @@ def test_the_plan_says_what_is_planned(dates, cube_command):
     assert said["layers"] == ["incidence_angle", "rtc_anf", "slc"]
     assert said["identity"]["polarisations"] == ["vv", "vh"]
     assert said["run"]["peak_memory_per_worker"] < 3e9
+
+
+def test_a_picture_shows_power_and_coherence(own_images, cube_command, tmp_path):
+    cube_command("quicklook", own_images, tmp_path / "power.png").fine()
+    cube_command("coherence", own_images).fine()
+    cube_command("quicklook", own_images, tmp_path / "pair.png").fine()
+    shapes = [plt.imread(tmp_path / name).shape for name in ("power.png", "pair.png")]
+    assert shapes[1][1] == pytest.approx(1.5 * shapes[0][1], rel=0.05)  # three panels, not two
