@@ -21,7 +21,7 @@ from cube.readers.scene import Files, Scene, open_calibrated
 from cube.readers.stac import Source
 from cube.readers.tiled import Tile
 from cube.schema import Role, cube_variables
-from cube.store.images import read_images
+from cube.store.additions import IMAGES, read_addition
 from cube.store.lock import BuildLock
 from cube.store.template import create, read_plan, remove
 from cube.store.write import close_journals, has_summary, remove_partial, stored_array
@@ -95,7 +95,7 @@ def build(request: Request, progress: Progress | None = None) -> Result:
 
 def _join(request: Request, resolved: Resolved, progress: Progress) -> Result:
     """Add complex images to a cube of detected ones."""
-    kept = read_images(resolved.out)
+    kept = read_addition(resolved.out, IMAGES)
     if kept is not None and not (resolved.out / "progress").exists():
         plan = Plan.from_stored(kept)
         flags = np.asarray(stored_array(str(resolved.out), "slc_complete")[...])

@@ -13,6 +13,7 @@ import xarray as xr
 
 from cube.errors import PlanError, StoreError
 from cube.kernels.coherence_statistics import effective_looks, expected_magnitude
+from cube.schema import pair_coordinates as schema_coordinates
 from cube.schema import pair_variables
 from cube.steps.coherence import check_window
 from cube.steps.pairs import (
@@ -26,10 +27,10 @@ from cube.steps.pairs import (
     pair_coordinates,
     with_images,
 )
+from cube.store.additions import COHERENCE, add_layers, finish, read_addition, remove_layers
 from cube.store.layers import StoredLayer
 from cube.store.lock import BuildLock
 from cube.store.opening import open_cube
-from cube.store.pairs import add_pairs, finish_pairs, read_pairs, remove_pairs
 from cube.store.template import read_plan
 from cube.store.write import (
     Journal,
@@ -134,7 +135,7 @@ def add_coherence(
     """
     path, progress = Path(cube), progress or Progress()
     work = _work(path, pairs, window)
-    kept = read_pairs(path)
+    kept = read_addition(path, COHERENCE)
     if kept == {**work.asked, "finished": True}:
         progress.say(f"coherence of {path} is complete: nothing to do")
         return work.result(built=False)
@@ -148,7 +149,7 @@ def add_coherence(
         _prepare(work, overwrite, progress)
         with Runner(scheduler, count, limit) as runner:
             _run(work, min(block, BLOCK), runner, progress)
-        finish_pairs(path)
+        finish(path, COHERENCE)
         close_journals(path)
     return work.result(built=True)
 
@@ -203,7 +204,7 @@ def _looks(image: xr.DataArray, window: tuple[int, int]) -> float | None:
 
 def _prepare(work: _Work, overwrite: bool, progress: Progress) -> None:
     """Create the arrays, or find those of an interrupted run."""
-    kept = read_pairs(work.path)
+    kept = read_addition(work.path, COHERENCE)
     if kept is not None:
         same = {key: value for key, value in kept.items() if key != "finished"} == work.asked
         if same and not kept.get("finished"):
@@ -216,7 +217,7 @@ def _prepare(work: _Work, overwrite: bool, progress: Progress) -> None:
                 f"{work.path}: holds coherence of {len(kept['passes'])} pairs ({kept['pairs']},"
                 f" window {rows},{cols}); give --overwrite to replace it"
             )
-        remove_pairs(work.path)
+        remove_layers(work.path, COHERENCE, "pair", "coherence_")
     attrs: dict[str, Any] = {"window": list(work.window)}
     if work.looks is not None:
         attrs["looks"] = work.looks
@@ -226,7 +227,13 @@ def _prepare(work: _Work, overwrite: bool, progress: Progress) -> None:
         for name, values in work.coordinates.items()
         if values.dtype.kind == "M"
     }
-    add_pairs(work.path, work.asked, variables, {**work.coordinates, **micros}, work.shape)
+    add_layers(
+        work.path,
+        COHERENCE,
+        work.asked,
+        (*schema_coordinates(), *variables),
+        {**work.coordinates, **micros},
+    )
 
 
 def _run(work: _Work, block: int, runner: Runner, progress: Progress) -> None:

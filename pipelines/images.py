@@ -12,9 +12,9 @@ import numpy as np
 from cube.errors import PlanError, StoreError
 from cube.readers.passes import Pass
 from cube.readers.stac import Source
-from cube.schema import Variable, cube_variables
+from cube.schema import SENSOR_POSITION, SLC_COMPLETE, Variable, cube_variables
 from cube.steps.slc import geocoded_slc
-from cube.store.images import add_images, read_images
+from cube.store.additions import IMAGES, add_layers, read_addition
 from cube.store.template import read_plan
 from cube.store.write import (
     Journal,
@@ -84,7 +84,7 @@ def images_into(
     assert cube is not None  # `holds_backscatter` saw it
     if not np.asarray(stored_array(str(path), "complete")[...]).all():
         raise StoreError(f"{path}: is not finished; run the build of its backscatter again first")
-    kept = read_images(path)
+    kept = read_addition(path, IMAGES)
     if kept is None:
         plan, passes, _ = plan_cube(request, resolved, source)
         _same_grid(path, cube, plan)
@@ -104,8 +104,13 @@ def images_into(
         positions = np.full((len(cube["passes"]), 3), np.nan)
         positions[at] = sensor_positions(passes, plan.polarisations, resolved.grid)
         variables = image_variables(plan, passes, resolved)
-        shape = int(resolved.grid.shape[0]), int(resolved.grid.shape[1])
-        add_images(path, plan.stored(), variables, positions, shape)
+        add_layers(
+            path,
+            IMAGES,
+            plan.stored(),
+            (SENSOR_POSITION, SLC_COMPLETE, *variables),
+            {SENSOR_POSITION.name: positions},
+        )
     _write(resolved, plan, passes, at, run, progress)
     close_journals(path)
     return replace(plan, run=run)

@@ -246,7 +246,10 @@ def _files(content: _Content) -> list[tuple[str, Files, int]]:
             "calibration": f"annotation/calibration/calibration-{path.name}",
             "noise": f"annotation/calibration/noise-{path.name}",
         }
+        single_look = match["kind"] == "slc"
         for kind, file in needed.items():
+            if single_look and kind == "noise":
+                continue  # what is no power has no noise taken from it
             if not content.sizes.get(file):
                 state = "empty" if file in content.sizes else "missing"
                 raise SourceError(
@@ -258,7 +261,7 @@ def _files(content: _Content) -> list[tuple[str, Files, int]]:
             annotation=str(content.folder / name),
             calibration=str(content.folder / needed["calibration"]),
             noise=str(content.folder / needed["noise"]),
-            swath=match["swath"] if match["kind"] == "slc" else "",
+            swath=match["swath"] if single_look else "",
         )
         found[match["pol"], files.swath] = files, content.sizes[needed["measurement"]]
     if not found:

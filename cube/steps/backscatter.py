@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 import dask.array as da
@@ -10,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from cube.chunks import pull_blocks, tiles
+from cube.chunks import pull_blocks
 from cube.grid import shape_of
-from cube.kernels.doppler import ConvergenceError
 from cube.kernels.geocode import image_coordinates
 from cube.kernels.radiometry import FLOOR
 from cube.kernels.resample import bilinear, raise_to_floor
@@ -20,7 +18,7 @@ from cube.readers.dem import Dem
 from cube.readers.scene import Calibrated, Files, open_annotation, open_calibrated
 from cube.readers.window import Window, WindowReader
 from cube.schema import Flag
-from cube.steps.heights import heights, node_lonlat
+from cube.steps.heights import by_tile, heights
 from cube.steps.speckle import Filtered, Speckle
 
 __all__ = ["PassSource", "backscatter"]
@@ -73,30 +71,18 @@ def _image_coordinates(
     rows: slice,
     cols: slice,
     surface: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Line and sample of a block's pixels, tile by tile of the grid."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Line and sample of a block's pixels; None where the image shows none of them."""
     annotation = open_annotation(files)
-    line, sample = np.empty(surface.shape), np.empty(surface.shape)
-    for tile_rows, tile_cols in tiles(rows, cols, shape_of(source.grid)):
-        part = (
-            slice(tile_rows.start - rows.start, tile_rows.stop - rows.start),
-            slice(tile_cols.start - cols.start, tile_cols.stop - cols.start),
+
+    def solve(
+        lon: NDArray[np.float64], lat: NDArray[np.float64], height: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        return image_coordinates(
+            annotation.orbit, annotation.image, lon, lat, height, delay=source.delay
         )
-        found = None
-        if np.isfinite(surface[part]).any():
-            lon, lat = node_lonlat(source.grid, tile_rows, tile_cols)
-            # ConvergenceError: the tile lies far outside what this slice's orbit arc sees
-            with contextlib.suppress(ConvergenceError):
-                found = image_coordinates(
-                    annotation.orbit,
-                    annotation.image,
-                    lon,
-                    lat,
-                    surface[part],
-                    delay=source.delay,
-                )
-        line[part], sample[part] = (np.nan, np.nan) if found is None else found
-    return line, sample
+
+    return by_tile(source.grid, rows, cols, surface, solve)
 
 
 def _block(rows: slice, cols: slice, source: PassSource) -> NDArray[np.float32]:
@@ -109,6 +95,8 @@ def _block(rows: slice, cols: slice, source: PassSource) -> NDArray[np.float32]:
     out = np.full((source.bands, *surface.shape), np.nan, "float32")
     for number, files in enumerate(source.slices):
         place = _image_coordinates(source, files[0], rows, cols, surface)
+        if place is None:
+            continue
         window, shape = None, None
         for band, one in enumerate(files):
             image = _image(source, number, band)

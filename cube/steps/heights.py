@@ -6,20 +6,33 @@ on the block that asks for it.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import minimum_filter
 
-from cube.chunks import whole_tiles
-from cube.grid import crs_of, pixel_to_map, to_lonlat
+from cube.chunks import tiles, whole_tiles
+from cube.grid import crs_of, pixel_to_map, shape_of, to_lonlat
+from cube.kernels.doppler import ConvergenceError
 from cube.kernels.ellipsoid import to_ecef
 from cube.kernels.proxy import NODES, evaluate2, fit2, nodes
 from cube.kernels.resample import bilinear, to_centres
 from cube.readers.dem import Dem
 from cube.readers.raster import Raster, read_window
 
-__all__ = ["heights", "node_lonlat", "node_map", "overlap", "pixel_metres", "sample", "sea"]
+__all__ = [
+    "by_tile",
+    "heights",
+    "node_lonlat",
+    "node_map",
+    "overlap",
+    "pixel_metres",
+    "sample",
+    "sea",
+]
 
 
 def node_map(
@@ -42,6 +55,46 @@ def node_lonlat(
     """Longitude and latitude of a tile's Chebyshev nodes, shape (8, 8) each, degrees."""
     lon, lat = to_lonlat(grid)(*node_map(grid, rows, cols))
     return np.asarray(lon), np.asarray(lat)
+
+
+def by_tile(
+    grid: GeoBox,
+    rows: slice,
+    cols: slice,
+    surface: NDArray[np.float32],
+    solve: Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]] | None],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Two coordinates of a block's pixels, solved tile by tile of the grid.
+
+    Parameters
+    ----------
+    grid, rows, cols
+        The block.
+    surface : float32, shape of the block
+        Heights; a tile without any is not solved.
+    solve : callable
+        Of longitude and latitude at a tile's nodes and of its heights; None where there is nothing,
+        ConvergenceError where it is far outside what an orbit arc sees.
+
+    Returns
+    -------
+    two float64, shape of the block, or None
+        NaN in tiles without; None where no tile has any.
+    """
+    found = np.empty(surface.shape), np.empty(surface.shape)
+    any_there = False
+    for tile_rows, tile_cols in tiles(rows, cols, shape_of(grid)):
+        part = (
+            slice(tile_rows.start - rows.start, tile_rows.stop - rows.start),
+            slice(tile_cols.start - cols.start, tile_cols.stop - cols.start),
+        )
+        solved = None
+        if np.isfinite(surface[part]).any():
+            with contextlib.suppress(ConvergenceError):
+                solved = solve(*node_lonlat(grid, tile_rows, tile_cols), surface[part])
+        found[0][part], found[1][part] = (np.nan, np.nan) if solved is None else solved
+        any_there |= solved is not None
+    return found if any_there else None
 
 
 def _raster_pixels(

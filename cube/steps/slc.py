@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from cube.chunks import pull_blocks, tiles
+from cube.chunks import pull_blocks
 from cube.grid import pixel_to_map, shape_of, to_lonlat
 from cube.kernels.burst_sampling import burst_bounds, sample_burst, sample_polar
 from cube.kernels.doppler import ConvergenceError, zero_doppler
@@ -29,7 +29,7 @@ from cube.readers.dem import Dem
 from cube.readers.scene import Files
 from cube.readers.slc import SlcImage, amplitude_gain, burst_window, open_samples, open_slc
 from cube.readers.window import Window, WindowReader
-from cube.steps.heights import heights, node_lonlat
+from cube.steps.heights import by_tile, heights
 
 __all__ = ["SlcSource", "Slice", "bursts_over", "geocoded_slc", "images_of"]
 
@@ -155,24 +155,14 @@ def _geometry(
     surface: NDArray[np.float32],
 ) -> tuple[Float64, Float64] | None:
     """Zero-Doppler time and slant range of a block, NaN in tiles that no burst shows."""
-    time, slant = np.empty(surface.shape), np.empty(surface.shape)
-    seen = False
-    for tile_rows, tile_cols in tiles(rows, cols, shape_of(source.grid)):
-        part = (
-            slice(tile_rows.start - rows.start, tile_rows.stop - rows.start),
-            slice(tile_cols.start - cols.start, tile_cols.stop - cols.start),
-        )
-        found = None
-        if np.isfinite(surface[part]).any():
-            lon, lat = node_lonlat(source.grid, tile_rows, tile_cols)
-            # ConvergenceError: the tile lies far outside what this product's orbit arc sees
-            with contextlib.suppress(ConvergenceError):
-                found = range_doppler(
-                    orbit, lon, lat, surface[part], _beyond(bounds), delay=source.delay
-                )
-        time[part], slant[part] = (np.nan, np.nan) if found is None else found
-        seen |= found is not None
-    return (time, slant) if seen else None
+    misses = _beyond(bounds)
+
+    def solve(
+        lon: Float64, lat: Float64, height: NDArray[np.float32]
+    ) -> tuple[Float64, Float64] | None:
+        return range_doppler(orbit, lon, lat, height, misses, delay=source.delay)
+
+    return by_tile(source.grid, rows, cols, surface, solve)
 
 
 def _block(rows: slice, cols: slice, source: SlcSource) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from cube.errors import StoreError
 from cube.schema import CHUNK
-from cube.store.pairs import PAIR_ATTRIBUTE
+from cube.store.additions import COHERENCE
 from cube.store.template import read_plan
 
 __all__ = ["open_cube"]
@@ -53,7 +53,7 @@ def open_cube(url: str | Path, *, incomplete: bool = False) -> xr.Dataset:
     ds = ds.sortby("time")
     if "pair" in ds.dims and not incomplete:
         ds = ds.isel(pair=np.flatnonzero(ds["coherence_complete"].values))
-        if not ds.attrs[PAIR_ATTRIBUTE].get("finished"):
+        if not ds.attrs[COHERENCE].get("finished"):
             ds = ds.drop_vars([name for name in ds.data_vars if str(name).startswith(_CHANGE)])
     shown = sorted(pass_names(ds))
     if ds.attrs.get("summary_of") is None or sorted(ds.attrs["summary_of"]) != shown:

@@ -24,7 +24,15 @@ from cube.grid import crs_of
 from cube.kernels.water import histogram
 from cube.schema import CHUNK, FORMAT_VERSION, TIME_CHUNK, Variable, coordinate_variables
 
-__all__ = ["PLAN_ATTRIBUTE", "create", "create_array", "read_plan", "remove"]
+__all__ = [
+    "PLAN_ATTRIBUTE",
+    "chunks_of",
+    "consolidate",
+    "create",
+    "create_array",
+    "read_plan",
+    "remove",
+]
 
 PLAN_ATTRIBUTE = "floodcube"
 
@@ -54,7 +62,8 @@ def create_array(
     )
 
 
-def _chunks(variable: Variable, sizes: dict[str, int]) -> tuple[int, ...]:
+def chunks_of(variable: Variable, sizes: dict[str, int]) -> tuple[int, ...]:
+    """Edges of the stored chunks of an array."""
     if variable.dims == ("time",):
         return (TIME_CHUNK,)
     if set(variable.dims) == {"y", "x"} or len(variable.dims) == 3:
@@ -194,14 +203,14 @@ def _write(
             attrs |= _axis(grid, variable.name)
         shape = tuple(sizes[dim] for dim in variable.dims)
         placed = replace(variable, attrs=attrs)
-        array = create_array(group, placed, shape, _chunks(variable, sizes))
+        array = create_array(group, placed, shape, chunks_of(variable, sizes))
         if variable.name in values:
             array[...] = values[variable.name]
     for variable in variables:
         attrs = {**variable.attrs, "grid_mapping": "spatial_ref"}
         shape = tuple(sizes[dim] for dim in variable.dims)
         placed = replace(variable, attrs=attrs)
-        create_array(group, placed, shape, _chunks(variable, sizes))
+        create_array(group, placed, shape, chunks_of(variable, sizes))
     tiles = (-(-height // CHUNK), -(-width // CHUNK))
     for variable, trailing in statistics_variables(polarisations) if polarisations else ():
         create_array(group, variable, (sizes["time"], *tiles, *trailing), (1, 1, 1, *trailing))

@@ -37,8 +37,14 @@ def identity(path: Path) -> dict:
     [
         (["--speckle", "frost"], "unknown speckle filter 'frost'; choose none, boxcar, lee, ref"),
         (["--speckle", "quegan"], "'quegan' (of all dates together: see cube.speckle_filter); ch"),
-        (["--product", "rtc", "--speckle", "lee"], "--speckle lee: filters work on radar images"),
-        (["--product", "rtc", "--noise-equivalent"], "products do not tell their noise"),
+        (
+            ["--product", "rtc", "--speckle", "lee"],
+            "--speckle lee: filters work on detected radar images",
+        ),
+        (
+            ["--product", "rtc", "--noise-equivalent"],
+            "only detected radar images have their noise taken out",
+        ),
         (["--product", "rtc", "--backscatter", "sigma0"], "products hold gamma0_rtc; leave the"),
         (["--product", "rtc", "--preset", "kurosiwo"], "preset kurosiwo is for product grd; give"),
         (["--backscatter", "gamma"], "'gamma'; choose gamma0_rtc, gamma0, sigma0 or beta0"),

@@ -40,8 +40,8 @@ def template(small_event: Path, scratch: Path, tmp_path_factory: pytest.TempPath
         out=str(tmp_path_factory.mktemp("template") / "cube.zarr"),
     )
     resolved = resolve(request)
-    plan, *_ = plan_cube(request, resolved, open_source(resolved, request))
-    _create(resolved, plan)
+    plan, passes, _ = plan_cube(request, resolved, open_source(resolved, request))
+    _create(resolved, plan, passes)
     return resolved.out
 
 
