@@ -338,11 +338,14 @@ def simulate(
         str | None,
         typer.Option(help="demo (if none is given), small, or indus: 36 x 27 km, eight passes."),
     ] = None,
+    product: Annotated[
+        str, typer.Option(help="grd, slc (complex, some passes of one track), or both.")
+    ] = "grd",
 ) -> None:
     """Simulate a flood: products in SAFE format, STAC catalog, DEM and truth."""
     from pipelines.simulate import simulate as run
 
-    typer.echo(str(run(folder, seed=seed, small=small, scenario=scenario)))
+    typer.echo(str(run(folder, seed=seed, small=small, scenario=scenario, product=product)))
 
 
 @events_app.command("list")

@@ -238,7 +238,11 @@ def cube_variables(
         }
         found.append(Variable("rtc_anf", _TRACK, "float32", nan, ratio))
     if "slc" in layers or "phase_amplitude" in layers:
-        return (*found, *_single_look_variables(polarisations, layers))
+        return (
+            *found,
+            *_single_look_variables(polarisations, layers),
+            *_water_variables(layers & {"hand"}),
+        )
     for name in polarisations:
         attrs = {"units": "1", "backscatter": backscatter, "polarisation": name.upper()}
         found.append(

@@ -207,8 +207,11 @@ def resolve(request: Request) -> Resolved:
     truth = None
     endpoint = known_endpoint(source, request.catalog)
     if endpoint is not None and endpoint.kind == "simulation":
-        folder = scratch / f"simulated-{event.id if event is not None else 'event'}-{SIMULATION}"
-        _simulate(folder)
+        # other products are another folder: it takes a minute to simulate what nobody asked for
+        name = "" if event is None else event.id
+        kind = "-slc" if request.product == "slc" else ""
+        folder = scratch / f"simulated-{name or 'event'}{kind}-{SIMULATION}"
+        _simulate(folder, "slc" if kind else "grd")
         event, source = load_event(str(folder / "event.toml")), str(folder)
     elif endpoint is not None:
         check_endpoint(endpoint, request.product, request.collection)
@@ -263,7 +266,7 @@ def _event(request: Request) -> Event | None:
     return load_event(request.event, request.catalog)
 
 
-def _simulate(folder: Path) -> None:
+def _simulate(folder: Path, product: str) -> None:
     """Simulate an event, once."""
     if folder.exists():
         return
@@ -271,7 +274,7 @@ def _simulate(folder: Path) -> None:
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        simulate_event(folder)
+        simulate_event(folder, products=(product,))
     except OSError as error:
         if not folder.exists():  # else another process was faster: the same bytes
             raise PlanError(
@@ -446,7 +449,12 @@ def _with_layer(name: str, layer: str, catalog: str | None) -> Endpoint:
 def _water(request: Request, event: Event | None, endpoint: Endpoint | None) -> str | Tiled | None:
     """Permanent water: none, a file, or tiles of the endpoint named or of the source's own."""
     asked = request.permanent_water
-    if asked == "none":
+    if request.product == "slc" and asked not in (None, "none"):
+        raise PlanError(
+            f"--permanent-water {asked}: complex images have no flood layer; leave the option out,"
+            " or build --product grd"
+        )
+    if asked == "none" or request.product == "slc":
         return None
     if _names_endpoint(asked):
         return Tiled(_with_layer(asked, "permanent_water", request.catalog), "permanent_water")

@@ -48,8 +48,8 @@ def least_squares_taps(bandwidth: float, window: float) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> least_squares_taps(0.7, 0.7)[0].round(2).tolist()
-    [-0.0, 0.0, -0.0, 1.0, -0.0, 0.0, -0.0, 0.0]
+    >>> (least_squares_taps(0.7, 0.7)[512] * 1000).round().astype(int).tolist()
+    [-16, 59, -164, 619, 619, -164, 59, -16]
     """
     if not 0 < bandwidth < 1:
         raise ValueError(

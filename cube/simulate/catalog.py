@@ -1,7 +1,8 @@
 """STAC Items of simulated products and their maps, in a static catalog.
 
 Item ids, asset keys and properties are those that the Planetary Computer gives to its collection
-``sentinel-1-grd``, so that a search there and a folder here look alike.
+``sentinel-1-grd``, so that a search there and a folder here look alike. Of single-look products,
+which it does not hold, assets are named as stactools names them: ``iw1-vv`` and the like.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pystac
@@ -16,14 +18,33 @@ import rasterio
 from pyproj import Transformer
 
 from cube.simulate.product import ProductSpec
+from cube.simulate.scenarios import Pass
+from cube.simulate.slc_files import read_template
 
-__all__ = ["product_item", "raster_item", "write_catalog"]
+__all__ = ["product_item", "raster_item", "slc_item", "write_catalog"]
 
 GEOTIFF = "image/tiff; application=geotiff"
 EXTENSIONS = [
     "https://stac-extensions.github.io/sar/v1.0.0/schema.json",
     "https://stac-extensions.github.io/sat/v1.0.0/schema.json",
 ]
+
+
+SAFE_SPACE = "http://www.esa.int/safe/sentinel-1.0"
+PROPERTIES = {
+    "platform": "sentinel-1a",
+    "constellation": "Sentinel-1",
+    "instruments": ["c-sar"],
+    "simulated": True,
+    "s1:orbit_source": "RESORB",
+    "s1:processing_level": "1",
+    "sar:frequency_band": "C",
+    "sar:center_frequency": 5.405,
+    "sar:observation_direction": "right",
+    "sar:instrument_mode": "IW",
+    "sat:platform_international_designator": "2014-016A",
+}
+"""Of simulated single-look products, whatever the pass."""
 
 
 def _utc(time: np.datetime64) -> datetime:
@@ -77,6 +98,78 @@ def product_item(spec: ProductSpec, safe: Path) -> pystac.Item:
         for kind, path in files.items():
             item.add_asset(f"schema-{kind}-{key}", _metadata(path, f"{kind.capitalize()} Schema"))
     return item
+
+
+def slc_item(safe: Path, item: Pass, datatake: int) -> pystac.Item:
+    """Item of one single-look product: an asset ``iw1-vv`` and its like for each image.
+
+    Parameters
+    ----------
+    safe : Path
+        Where the product is now.
+    item : Pass
+    datatake : int
+    """
+    template = read_template(safe)
+    root = ET.fromstring(template.texts["manifest.safe"])
+    corners = next(root.iter("{http://www.opengis.net/gml}coordinates")).text or ""
+    # latitude before longitude, and the first corner not again at the end
+    ring = [[float(part) for part in pair.split(",")][::-1] for pair in corners.split()]
+    start, stop = (
+        np.datetime64(next(root.iter(f"{{{SAFE_SPACE}}}{name}")).text or "", "us")
+        for name in ("startTime", "stopTime")
+    )
+    lon, lat = [point[0] for point in ring], [point[1] for point in ring]
+    images = template.images()
+    found = pystac.Item(
+        # as products of the other kind are named: without the checksum
+        id=safe.stem.rpartition("_")[0],
+        geometry={"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+        bbox=[min(lon), min(lat), max(lon), max(lat)],
+        datetime=_utc(start + (stop - start) / 2),
+        properties={
+            "start_datetime": _text(start),
+            "end_datetime": _text(stop),
+            "sar:polarizations": sorted({name for _, name in images}, reverse=True),
+            **_slc_properties(item, datatake),
+        },
+        stac_extensions=EXTENSIONS,
+    )
+    found.add_asset("safe-manifest", _metadata(safe / "manifest.safe", "Manifest File"))
+    for (swath, name), paths in images.items():
+        key = f"{swath}-{name}".lower()
+        found.add_asset(
+            key,
+            pystac.Asset(
+                str(safe / "measurement" / f"{Path(paths['product']).stem}.tiff"),
+                title=f"{swath} {name}: simulated complex samples",
+                media_type=GEOTIFF,
+                roles=["data"],
+            ),
+        )
+        for kind, path in paths.items():
+            schema = _metadata(safe / path, f"{kind.capitalize()} Schema")
+            found.add_asset(f"schema-{kind}-{key}", schema)
+    return found
+
+
+def _slc_properties(item: Pass, datatake: int) -> dict[str, Any]:
+    return {
+        **PROPERTIES,
+        "s1:datatake_id": str(datatake),
+        "s1:slice_number": "1",
+        "s1:total_slices": "1",
+        "sar:product_type": "SLC",
+        "sar:resolution_range": 3.1,
+        "sar:resolution_azimuth": 22,
+        "sar:pixel_spacing_range": 2.3,
+        "sar:pixel_spacing_azimuth": 14.1,
+        "sar:looks_range": 1,
+        "sar:looks_azimuth": 1,
+        "sat:orbit_state": item.track.direction,
+        "sat:absolute_orbit": item.absolute_orbit,
+        "sat:relative_orbit": item.track.relative_orbit,
+    }
 
 
 def _metadata(path: Path, title: str) -> pystac.Asset:

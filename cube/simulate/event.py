@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pystac
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -17,7 +18,7 @@ from pyproj import Transformer
 from scipy.ndimage import map_coordinates
 
 from cube.grid import BBox
-from cube.simulate.catalog import product_item, raster_item, write_catalog
+from cube.simulate.catalog import product_item, raster_item, slc_item, write_catalog
 from cube.simulate.geometry import ImageGeometry, image_over
 from cube.simulate.groundmap import ground_map, solve_terrain
 from cube.simulate.luts import calibration_table, noise_power, noise_table, sigma_gain
@@ -36,6 +37,8 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 MARGIN_M = 1500.0
+PRODUCTS = ("grd", "slc")
+COHERENCE = "coherence.tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,20 @@ class SimulatedEvent:
     permanent_water: Path
     truth: Path
     products: tuple[Path, ...]
-    """SAFE folders in order of time."""
+    """SAFE folders of detected products in order of time."""
+    single_look: tuple[Path, ...] = ()
+    """SAFE folders of single-look products in order of time."""
+    coherence: Path | None = None
+    """True coherence of each single-look product and the next, where there are any."""
 
 
 def simulate_event(
-    directory: Path, *, seed: int = 0, small: bool = False, scenario: Scenario | None = None
+    directory: Path,
+    *,
+    seed: int = 0,
+    small: bool = False,
+    scenario: Scenario | None = None,
+    products: Collection[str] = ("grd",),
 ) -> SimulatedEvent:
     """Simulate a flood and write it as a folder.
 
@@ -71,6 +83,8 @@ def simulate_event(
         Short for the scenario ``SMALL``, which tests use.
     scenario : Scenario, optional
         What is simulated; ``DEMO`` if none is given.
+    products : collection of {"grd", "slc"}
+        Detected products of all passes, single-look ones of some passes of one track, or both.
 
     Returns
     -------
@@ -78,17 +92,22 @@ def simulate_event(
 
     Raises
     ------
+    ValueError
+        There are no such products.
     FileExistsError
         `directory` is already there.
     FileNotFoundError
         Its parent is not.
     """
+    if not products or not set(products) <= set(PRODUCTS):
+        raise ValueError(f"products {sorted(products)} are none of {', '.join(PRODUCTS)}")
+    directory = directory.absolute()  # a catalog's links are made relative from whole paths
     if directory.exists():
         raise FileExistsError(f"{directory} is already there; remove it or choose another name")
     chosen = scenario or (SMALL if small else DEMO)
     part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
-        names = _build(part, seed, chosen)
+        names = _build(part, seed, chosen, products)
         part.chmod(0o755)
         part.rename(directory)
     except BaseException:
@@ -102,19 +121,24 @@ def simulate_event(
         directory / "dem.tif",
         directory / "permanent_water.tif",
         directory / "truth.tif",
-        tuple(directory / "safe" / name for name in names),
+        tuple(directory / "safe" / name for name in names.get("grd", ())),
+        tuple(directory / "safe" / name for name in names.get("slc", ())),
+        directory / COHERENCE if "slc" in names else None,
     )
 
 
-def _build(directory: Path, seed: int, scenario: Scenario) -> list[str]:
-    """Write everything into an empty folder and return the names of the products."""
+def _build(
+    directory: Path, seed: int, scenario: Scenario, products: Collection[str]
+) -> dict[str, list[str]]:
+    """Write everything into an empty folder; names of the products of each kind."""
     world = build_world(scenario.bbox, seed, dem_margin_deg=scenario.dem_margin_deg)
     (directory / "safe").mkdir()
-    items, names = [], []
-    for simulator in simulators(world, scenario, seed):
-        for spec, safe in simulator.write(directory / "safe"):
-            items.append(product_item(spec, safe))
-            names.append(safe.name)
+    collections, names = {}, {}
+    for kind, write in (("grd", _detected), ("slc", _single_look)):
+        if kind in products:
+            written = write(directory, world, scenario, seed)
+            collections[f"sentinel-1-{kind}"] = [item for item, _ in written]
+            names[kind] = [safe.name for _, safe in written]
     write_dem(directory / "dem.tif", world.terrain)
     _write_map(
         directory / "permanent_water.tif", world.grid, world.permanent, "permanent water, 0 or 1"
@@ -127,13 +151,43 @@ def _build(directory: Path, seed: int, scenario: Scenario) -> list[str]:
     )
     (directory / "event.toml").write_text(_event_text(scenario, seed))
     day = np.datetime64(scenario.before[0], "us")
-    collections = {
-        "sentinel-1-grd": items,
+    collections |= {
         "dem": [raster_item("dem", directory / "dem.tif", day)],
         "permanent-water": [raster_item("permanent-water", directory / "permanent_water.tif", day)],
     }
     write_catalog(directory, scenario.title, collections)
     return names
+
+
+def _detected(
+    directory: Path, world: World, scenario: Scenario, seed: int
+) -> list[tuple[pystac.Item, Path]]:
+    """Write the detected products of all passes."""
+    return [
+        (product_item(spec, safe), safe)
+        for simulator in simulators(world, scenario, seed)
+        for spec, safe in simulator.write(directory / "safe")
+    ]
+
+
+def _single_look(
+    directory: Path, world: World, scenario: Scenario, seed: int
+) -> list[tuple[pystac.Item, Path]]:
+    """Write single-look products of one track, and how coherent their ground is."""
+    # Their compiled code takes a second to load, which detected products do without.
+    from cube.simulate.slc_event import SlcPass, SlcSimulator, pass_numbers, write_coherence
+
+    chosen = list(simulators(world, scenario, seed, pass_numbers(scenario)))
+    passes = [
+        SlcPass(one.item, one.number, one.datatake, one.state(), one.orbit()) for one in chosen
+    ]
+    write_coherence(directory / COHERENCE, world, passes)
+    simulator = SlcSimulator(world, scenario, chosen[0].view, seed)
+    safes = simulator.write(directory / "safe", passes)
+    return [
+        (slc_item(safe, one.item, one.datatake), safe)
+        for one, safe in zip(passes, safes, strict=True)
+    ]
 
 
 def _orbit(track: Track, time: str, bbox: BBox, tube_deg: float = 0.0) -> Orbit:
@@ -147,10 +201,14 @@ def _orbit(track: Track, time: str, bbox: BBox, tube_deg: float = 0.0) -> Orbit:
     )
 
 
-def simulators(world: World, scenario: Scenario, seed: int) -> Iterator[PassSimulator]:
-    """One for each pass, in order of time; passes of one track share what they see."""
+def simulators(
+    world: World, scenario: Scenario, seed: int, numbers: Collection[int] | None = None
+) -> Iterator[PassSimulator]:
+    """One for each pass, or those numbered, in order of time; a track is seen in one way."""
     views: dict[Track, TrackView] = {}
     for number, item in enumerate(scenario.passes):
+        if numbers is not None and number not in numbers:
+            continue
         if item.track not in views:
             views[item.track] = view(world, _orbit(item.track, item.time, scenario.bbox), seed)
         yield PassSimulator(world, scenario, views[item.track], item, number, seed)
@@ -246,10 +304,19 @@ class PassSimulator:
             int(self._stream(8).generate_state(1)[0]),
         )
 
-    def _spec(self) -> ProductSpec:
-        """The overflight as one product; the orbit wanders in its tube of 100 m or so."""
+    @property
+    def datatake(self) -> int:
+        """Identifier that was never given to a real one."""
+        return 0x55000 + self.item.absolute_orbit - 44000
+
+    def orbit(self) -> Orbit:
+        """Orbit of the pass, which wanders in its tube of 100 m or so."""
         tube = np.random.default_rng(self._stream(9)).uniform(-0.004, 0.004)
-        orbit = _orbit(self.item.track, self.item.time, self.scenario.bbox, float(tube))
+        return _orbit(self.item.track, self.item.time, self.scenario.bbox, float(tube))
+
+    def _spec(self) -> ProductSpec:
+        """The overflight as one product."""
+        orbit = self.orbit()
         west, south, east, north = self.scenario.bbox
         lon, lat = np.array([west, east, west, east]), np.array([south, south, north, north])
         height = np.full(4, float(np.median(self.world.height_m)))
@@ -265,7 +332,7 @@ class PassSimulator:
             swaths,
             lambda lat, lon: terrain.ellipsoidal(lon, lat),
             absolute_orbit=self.item.absolute_orbit,
-            datatake=0x55000 + self.item.absolute_orbit - 44000,
+            datatake=self.datatake,
             # Border noise belongs to the processor before 2.90, which knew no azimuth vectors.
             ipf="002.84" if old else "003.40",
             noise_form="range" if old else "range and azimuth",

@@ -54,6 +54,7 @@ def make_slc_template(
     mission: str = "S1A",
     absolute_orbit: int = 50174,
     datatake: int = 395747,
+    label: str = "simulated",
 ) -> Path:
     """Write a SAFE folder of a made-up SLC product whose pixels are 0, and return it.
 
@@ -82,6 +83,8 @@ def make_slc_template(
         Ellipsoidal height in metres, of the geolocation grid.
     mission, absolute_orbit, datatake
         Of the name and the identifiers; S1A or S1B.
+    label : str
+        What the manifest says of the product.
 
     Raises
     ------
@@ -114,6 +117,7 @@ def make_slc_template(
         absolute_orbit=absolute_orbit,
         datatake=datatake,
         beta_gain=BETA_GAIN,
+        label=label,
     )
     layouts = lay_out(
         spec,

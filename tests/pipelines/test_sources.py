@@ -63,7 +63,7 @@ def test_a_shipped_endpoint_is_well_formed(name):
     assert found.id == name
     assert all(source.strip() for source in found.sources)
     assert set(found.assets) <= set(found.collections), "an asset is of a collection"
-    assert set(found.collections) <= {"grd", "rtc", "dem", "permanent_water"}
+    assert set(found.collections) <= {"grd", "rtc", "slc", "dem", "permanent_water"}
     assert all(variable.isupper() for variable in found.credentials)
     assert ("dem" in found.assets) == (found.dem_datum is not None)
     if found.storage.requester_pays:
@@ -267,7 +267,8 @@ def test_a_malformed_endpoint_is_named_not_called_unknown(catalog, more, says, f
     ],
 )
 @pytest.mark.parametrize(
-    ("product", "name"), [("grd", "sentinel-1-grd"), ("rtc", "sentinel-1-rtc")]
+    ("product", "name"),
+    [("grd", "sentinel-1-grd"), ("rtc", "sentinel-1-rtc"), ("slc", "sentinel-1-slc")],
 )
 def test_an_address_on_this_machine_may_lead_into_it(address, local, product, name):
     source = opened(address, product)
