@@ -1,4 +1,4 @@
-"""The notebooks run, top to bottom, on the cube that the README's first block builds."""
+"""The notebooks run, top to bottom; the first on the cube that the README's first block builds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::ResourceWarning")
-@pytest.mark.parametrize("name", ["01_open_cube", "02_own_event"])
+@pytest.mark.parametrize("name", ["01_open_cube", "02_own_event", "03_coherence"])
 def test_notebook_runs(name, tmp_path, demo, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(demo.cache))
     if name == "01_open_cube":
@@ -33,6 +33,9 @@ def test_notebook_runs(name, tmp_path, demo, monkeypatch):
     if name == "01_open_cube":
         assert "at least once" in printed
         assert "simulated truth" in printed
+    elif name == "03_coherence":
+        assert "looks: nothing in common shows 0.12" in printed
+        assert "boxes of coherence above 0.7" in printed
     else:
         assert "no DEM; give --dem FILE" in printed
         assert (tmp_path / "myflood.png").stat().st_size > 10_000
