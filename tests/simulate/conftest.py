@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from simulated_ground import LAT, LON, hill
+from slc_measures import real_pair, small_template
 
 from cube.simulate import SimulatedEvent, simulate_event, simulate_product
 from cube.simulate.geometry import ImageGeometry, image_over
@@ -58,3 +59,15 @@ def geometry() -> ImageGeometry:
 def spec(geometry: ImageGeometry) -> ProductSpec:
     swaths = interferometric_swaths(geometry.orbit, 20.0)
     return ProductSpec(geometry, "descending", swaths, lambda lat, lon: 20.0 + 0 * lat)
+
+
+@pytest.fixture(scope="session")
+def pair(data_dir: Path) -> tuple[Path, Path]:
+    """Zips of a real interferometric pair, whose pixels are zero."""
+    return real_pair(data_dir)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up single-look product of small bursts; read only by agreement."""
+    return small_template(tmp_path_factory.mktemp("template"))

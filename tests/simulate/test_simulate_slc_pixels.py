@@ -20,8 +20,6 @@ from slc_measures import (
     box,
     deramp,
     pixels,
-    real_pair,
-    small_template,
     span,
     starts,
     time,
@@ -34,16 +32,6 @@ from cube.simulate.orbit import orbit_over
 from cube.simulate.slc import SlcScene, simulate_slc
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-
-@pytest.fixture(scope="module")
-def pair(data_dir: Path) -> tuple[Path, Path]:
-    return real_pair(data_dir)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_template(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import re
 import xml.etree.ElementTree as ET
 import zipfile
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,6 @@ from slc_measures import (
     C,
     annotation,
     deramp,
-    real_pair,
-    small_template,
     span,
     starts,
     time,
@@ -29,16 +26,6 @@ from cube.simulate.slc import make_slc_template, simulate_slc
 from cube.simulate.slc_layout import burst_number
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-
-@pytest.fixture(scope="module")
-def pair(data_dir: Path) -> tuple[Path, Path]:
-    return real_pair(data_dir)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_template(tmp_path_factory.mktemp("template"))
 
 
 def sensing_misfit(root: ET.Element) -> np.ndarray:
