@@ -53,7 +53,7 @@ def test_unknown_aoi_lists_the_known(build, small_event, tmp_path):
         (["--during", "2022-07-01/2022-09-20"], "before ends on 2022-08-20, during begins on"),
         (["--reference", "spring"], "unknown reference 'spring'; choose recent"),
         (["--preset", "flod"], "unknown preset 'flod'; did you mean flood?"),
-        (["--product", "slc"], "product 'slc' cannot be built yet; build --product grd"),
+        (["--product", "ocn"], "product 'ocn' cannot be built yet; build --product grd"),
         (["--backscatter", "db"], "'db'; choose gamma0_rtc, gamma0, sigma0 or beta0"),
         (["--model", "oracle"], "unknown model 'oracle'; choose bayes or none"),
         (["--crs", "EPSG:0"], "unknown CRS 'EPSG:0': give utm or EPSG:N"),
