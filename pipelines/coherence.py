@@ -16,14 +16,12 @@ from cube.kernels.coherence_statistics import effective_looks, expected_magnitud
 from cube.schema import pair_coordinates as schema_coordinates
 from cube.schema import pair_variables
 from cube.steps.coherence import check_window
+from cube.steps.pair_layers import PairSource, pair_change, pair_coherence
 from cube.steps.pairs import (
     CONSECUTIVE,
-    PairSource,
     change_of_pairs,
     choose_pairs,
     images_in,
-    pair_change,
-    pair_coherence,
     pair_coordinates,
     with_images,
 )

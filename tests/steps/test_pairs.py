@@ -16,15 +16,13 @@ from pyproj import CRS
 import cube
 from cube.errors import PlanError
 from cube.readers.window import Window
+from cube.steps.pair_layers import PairSource, pair_change, pair_coherence
 from cube.steps.pairs import (
-    PairSource,
     change_of_pairs,
     choose_pairs,
     coherence_change,
     coherence_pairs,
     images_in,
-    pair_change,
-    pair_coherence,
     perpendicular_baseline,
 )
 
