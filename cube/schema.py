@@ -17,6 +17,11 @@ are Zarr fill values, so blocks that were not written read as unknown. Integer c
 ``_FillValue`` attribute, which would turn them to float on reading; 255 stands in their
 ``flag_values``.
 
+A cube of complex images has ``slc_vv`` … (time, y, x) in the place of backscatter, and
+``sensor_position`` over time; or they lie beside it, and ``slc_complete`` says of which passes. Of
+pairs of passes ``coherence_vv`` … (pair, y, x) holds the coherence, with times and baselines over
+``pair``; ``coherence_complete`` says which are whole.
+
 Two groups live beside the arrays. ``statistics`` holds, per pass and stored tile, the joint
 histogram of multilooked VV and VH that the water model is fitted to, and how many samples noise
 removal had left without power. ``progress`` exists only while a build is unfinished: one flag per
