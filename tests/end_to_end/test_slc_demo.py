@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,3 +200,13 @@ def test_permanent_water_beside_complex_images_is_refused(event, tmp_path, cube_
     assert "--permanent-water" in said
     assert "build --product grd" in said
     assert not (tmp_path / "x").exists()
+
+
+def test_the_readmes_lines_on_coherence_run(built, tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    lines = next(one for one in re.findall(r"```python\n(.*?)```", text, re.S) if "slc" in one)
+    (tmp_path / "demo-slc.zarr").symlink_to(built)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(lines, names)
+    assert names["ds"].sizes["time"] == 3
