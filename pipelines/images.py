@@ -29,6 +29,7 @@ from pipelines.plan import PassRecord, Plan, plan_cube
 from pipelines.request import Request, Resolved
 from pipelines.runner import Progress, Runner
 from pipelines.single_look import (
+    references_of,
     sampling_of,
     sensor_positions,
     single_look_source,
@@ -186,13 +187,14 @@ def _write(
 ) -> None:
     path, block = str(resolved.out), run["block"]
     shape = int(resolved.grid.shape[0]), int(resolved.grid.shape[1])
+    references = references_of(passes, plan.polarisations, resolved.grid)
     with Runner(run["scheduler"], run["workers"], run["memory_limit"]) as runner:
         for index, place in enumerate(at):
             if bool(stored_array(path, "slc_complete")[place]):
                 continue
-            source = single_look_source(
-                plan, passes, index, resolved.grid, path, resolved.path_delay
-            )
+            cut = references[passes[index].track]
+            delay = resolved.path_delay
+            source = single_look_source(plan, passes, index, cut, resolved.grid, path, delay=delay)
             journal = Journal(path, f"slc_{place}", shape, block)
             journal.open()
             targets = [Target(one.variable, place) for one in targets_of(plan, index)]

@@ -24,6 +24,7 @@ from pipelines.plan import Plan
 __all__ = [
     "check_product",
     "check_tracks",
+    "references_of",
     "sampling_of",
     "sensor_positions",
     "single_look_source",
@@ -78,7 +79,7 @@ def _numbers(bursts: Sequence[object]) -> str:
 def check_tracks(
     passes: tuple[Pass, ...], polarisations: tuple[str, ...], grid: GeoBox
 ) -> list[str]:
-    """Compare the bursts of every pass with those of its track's first; a line for what is missing.
+    """Compare the bursts of every pass with those of its track's reference; a line for what lacks.
 
     Raises
     ------
@@ -86,12 +87,13 @@ def check_tracks(
         A pass has none of the bursts that show the grid.
     """
     notes = []
-    first: dict[int, dict[tuple[str, int], None]] = {}
+    cut = {
+        track: bursts_over(grid, slices_of(passes[at], polarisations))
+        for track, at in references_of(passes, polarisations, grid).items()
+    }
     for one in passes:
         slices = slices_of(one, polarisations)
-        if one.track not in first:
-            first[one.track] = dict.fromkeys(bursts_over(grid, slices))
-        wanted = first[one.track]
+        wanted = cut[one.track]
         held = {
             (burst.swath, burst.number)
             for product in slices
@@ -112,17 +114,39 @@ def check_tracks(
     return notes
 
 
+def references_of(
+    passes: tuple[Pass, ...], polarisations: tuple[str, ...], grid: GeoBox
+) -> dict[int, int]:
+    """Index of the pass of each track whose seams all its passes are cut at.
+
+    It is the first of those that show the grid with the most bursts: what it lacks, no pass shows.
+    """
+    counted = [len(bursts_over(grid, slices_of(one, polarisations))) for one in passes]
+    return {
+        track: max(
+            (at for at, one in enumerate(passes) if one.track == track),
+            key=lambda at: (counted[at], -at),
+        )
+        for track in sorted({one.track for one in passes})
+    }
+
+
 def single_look_source(
-    plan: Plan, passes: tuple[Pass, ...], index: int, grid: GeoBox, path: str, delay: bool
+    plan: Plan,
+    passes: tuple[Pass, ...],
+    index: int,
+    reference: int,
+    grid: GeoBox,
+    path: str,
+    *,
+    delay: bool,
 ) -> SlcSource:
-    """What the complex images of a pass are made from; its track's first pass cuts the bursts."""
-    track = passes[index].track
-    first = next(number for number, one in enumerate(passes) if one.track == track)
+    """What the complex images of a pass are made from, cut at the seams of another of its track."""
     return SlcSource(
         grid,
         StoredLayer(path, "dem"),
         slices_of(passes[index], plan.polarisations),
-        slices_of(passes[first], plan.polarisations),
+        slices_of(passes[reference], plan.polarisations),
         delay=delay,
         polar="phase_amplitude" in plan.layers,
     )

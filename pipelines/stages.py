@@ -46,7 +46,7 @@ from pipelines.layers import Maps
 from pipelines.plan import Plan
 from pipelines.request import Resolved
 from pipelines.runner import Progress, Runner
-from pipelines.single_look import single_look_source, slices_of, targets_of
+from pipelines.single_look import references_of, single_look_source, slices_of, targets_of
 
 __all__ = ["Stages"]
 
@@ -78,8 +78,9 @@ class Stages:
         """Run all stages; those that are on disk already cost one look at their journal."""
         self._surface()
         if self._resolved.product == "slc":
-            for index in range(len(self._passes)):
-                self._single_look(index)
+            cut = references_of(self._passes, self._plan.polarisations, self._resolved.grid)
+            for index, one in enumerate(self._passes):
+                self._single_look(index, cut[one.track])
             return
         for index in range(len(self._passes)):
             self._backscatter(index)
@@ -179,16 +180,17 @@ class Stages:
         )
         set_flag(Path(self._path), "backscatter_complete", index)
 
-    def _single_look(self, index: int) -> None:
+    def _single_look(self, index: int, reference: int) -> None:
         if self._flag("complete", index):
             return
         source = single_look_source(
             self._plan,
             self._passes,
             index,
+            reference,
             self._resolved.grid,
             self._path,
-            self._resolved.path_delay,
+            delay=self._resolved.path_delay,
         )
         self._stage(
             f"slc_{index}",
