@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cube.store.opening import open_cube
     from pipelines.api import build, info, plan, quicklook, verify
     from pipelines.request import Request
+    from pipelines.stack import stack
 
 __all__ = [
     "CubeError",
@@ -36,6 +37,7 @@ __all__ = [
     "plan",
     "quicklook",
     "speckle_filter",
+    "stack",
     "verify",
 ]
 
@@ -52,6 +54,7 @@ _HOMES = {
     "plan": "pipelines.api",
     "quicklook": "pipelines.api",
     "speckle_filter": "cube.steps.speckle",
+    "stack": "pipelines.stack",
     "verify": "pipelines.api",
 }
 

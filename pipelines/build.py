@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,8 @@ from typing import Any
 import numpy as np
 
 from cube.errors import StoreError
-from cube.readers.dem import open_dem
 from cube.readers.passes import Pass
-from cube.readers.projected import check_projected
-from cube.readers.raster import describe
-from cube.readers.safe import extract
-from cube.readers.scene import Files, Scene, open_calibrated
+from cube.readers.scene import Scene
 from cube.readers.stac import Source
 from cube.readers.tiled import Tile
 from cube.schema import Role, cube_variables
@@ -26,25 +20,19 @@ from cube.store.lock import BuildLock
 from cube.store.template import create, read_plan, remove
 from cube.store.write import close_journals, has_summary, remove_partial, stored_array
 from pipelines.cost import run_of
-from pipelines.hand import make_hand
 from pipelines.images import holds_backscatter, image_variables, images_into
-from pipelines.layers import Maps, Tiled, gathered
+from pipelines.inputs import maps_of, ready
+from pipelines.layers import Maps
 from pipelines.orbits import with_named_orbits
 from pipelines.plan import PassRecord, Plan, identity_of, plan_cube
 from pipelines.request import Request, Resolved, open_source, resolve
 from pipelines.runner import Progress, Runner
 from pipelines.single_look import (
-    check_product,
-    check_tracks,
     sensor_positions,
-    slices_of,
 )
 from pipelines.stages import Stages
 
 __all__ = ["Result", "build"]
-
-_CHECKS = 8
-"""Products looked at side by side."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +97,7 @@ def _join(request: Request, resolved: Resolved, progress: Progress) -> Result:
             resolved,
             source,
             lambda plan: _fetch(plan, source, resolved.orbit),
-            lambda passes, plan: _ready(passes, plan, resolved, progress),
+            lambda passes, plan: ready(passes, plan, resolved, progress),
             progress,
         )
     return Result(resolved.out, plan, resolved.truth, built=True)
@@ -151,8 +139,8 @@ def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
         plan = replace(plan, run=run)
     for note in plan.notes:
         progress.say(f"note: {note}")
-    passes = _ready(passes, plan, resolved, progress)
-    maps = _maps(resolved, plan, tiles, progress)
+    passes = ready(passes, plan, resolved, progress)
+    maps = maps_of(resolved, plan, tiles, progress)
     if stored is None:
         if request.overwrite:
             remove(resolved.out)
@@ -162,28 +150,6 @@ def _build(request: Request, resolved: Resolved, progress: Progress) -> Plan:
         progress.say(f"resuming {resolved.out}")
     _stages(resolved, plan, passes, maps, progress)
     return plan
-
-
-def _maps(
-    resolved: Resolved, plan: Plan, tiles: dict[str, tuple[Tile, ...]], progress: Progress
-) -> Maps:
-    """Maps of the cube on this disk, readable, before anything is written."""
-
-    def on_disk(layer: Tiled) -> str:
-        ids, known = plan.tiles[layer.layer], tiles.get(layer.layer)
-        return str(gathered(layer, resolved.grid, resolved.scratch, ids, known, progress))
-
-    dem, water = resolved.dem, resolved.permanent_water
-    if isinstance(dem, Tiled):
-        dem = open_dem(on_disk(dem), dem.datum, dem.geoid)
-    if isinstance(water, Tiled):
-        water = on_disk(water)
-    hand = make_hand(resolved, dem, progress) if "hand" in plan.layers else None
-    sea = None if resolved.sea in ("none", "dem") else resolved.sea
-    for layer in (hand, water, sea):
-        if layer is not None:
-            describe(str(layer))
-    return Maps(dem, water, hand)
 
 
 def _stages(
@@ -239,43 +205,6 @@ def _pass(record: PassRecord, scenes: dict[str, Scene]) -> Pass:
         role,
         tuple(scenes[name] for name in record.scenes),
     )
-
-
-def _ready(
-    passes: tuple[Pass, ...], plan: Plan, resolved: Resolved, progress: Progress
-) -> tuple[Pass, ...]:
-    """Unpack zips and open every file once: a bad one is named before anything is written."""
-    scenes = [scene for one in passes for scene in one.scenes]
-    for scene in scenes:
-        if scene.archive is not None:
-            progress.say(f"unpacking {scene.id}")
-            extract(Path(scene.archive), resolved.scratch / "safe")
-    wanted: list[Any] = [files for scene in scenes for files in scene.of(plan.polarisations)]
-    check: Callable[[Any], None] = _check_calibrated(resolved)
-    if resolved.product == "rtc":
-        check = check_projected
-    elif resolved.product == "slc":
-        wanted = [part for one in passes for part in slices_of(one, plan.polarisations)]
-        check = check_product
-    with progress.stage("checking products", len(wanted)) as advance:
-        # Side by side: remote tables of a pass come from eight files, each a wait for the network
-        pool = ThreadPoolExecutor(_CHECKS)
-        try:
-            for _ in pool.map(check, wanted):
-                advance()
-        finally:
-            pool.shutdown(cancel_futures=True)
-    if resolved.product == "slc":
-        for note in check_tracks(passes, plan.polarisations, resolved.grid):
-            progress.say(f"note: {note}")
-    return passes
-
-
-def _check_calibrated(resolved: Resolved) -> Callable[[Files], None]:
-    def check(files: Files) -> None:
-        open_calibrated(files, resolved.backscatter).raw.check()
-
-    return check
 
 
 def _create(resolved: Resolved, plan: Plan, found: tuple[Pass, ...]) -> None:

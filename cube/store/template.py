@@ -26,12 +26,14 @@ from cube.schema import CHUNK, FORMAT_VERSION, TIME_CHUNK, Variable, coordinate_
 
 __all__ = [
     "PLAN_ATTRIBUTE",
+    "axis_attrs",
     "chunks_of",
     "consolidate",
     "create",
     "create_array",
     "read_plan",
     "remove",
+    "spatial_ref_attrs",
 ]
 
 PLAN_ATTRIBUTE = "floodcube"
@@ -198,9 +200,9 @@ def _write(
     for variable in described:
         attrs = dict(variable.attrs)
         if variable.name == "spatial_ref":
-            attrs = _spatial_ref(grid)
+            attrs = spatial_ref_attrs(grid)
         elif variable.name in ("x", "y"):
-            attrs |= _axis(grid, variable.name)
+            attrs |= axis_attrs(grid, variable.name)
         shape = tuple(sizes[dim] for dim in variable.dims)
         placed = replace(variable, attrs=attrs)
         array = create_array(group, placed, shape, chunks_of(variable, sizes))
@@ -225,7 +227,8 @@ def consolidate(path: Path) -> None:
         zarr.consolidate_metadata(path)
 
 
-def _axis(grid: GeoBox, name: str) -> dict[str, str]:
+def axis_attrs(grid: GeoBox, name: str) -> dict[str, str]:
+    """CF attributes of ``y`` or ``x``."""
     attrs = grid.coords[grid.dims[0 if name == "y" else 1]]
     if crs_of(grid).geographic:
         return {
@@ -235,7 +238,8 @@ def _axis(grid: GeoBox, name: str) -> dict[str, str]:
     return {"units": str(attrs.units), "standard_name": f"projection_{name}_coordinate"}
 
 
-def _spatial_ref(grid: GeoBox) -> dict[str, Any]:
+def spatial_ref_attrs(grid: GeoBox) -> dict[str, Any]:
+    """CF attributes of ``spatial_ref``, with the transform that GDAL reads."""
     affine = grid.affine
     transform = (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e)
     cf = json.loads(json.dumps(crs_of(grid).proj.to_cf()))

@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from grounds import write_dem
+from single_look import mountain, pair_of
+from single_look import write_dem as write_mountain
+from three_dates import BOX as SEAM
+from three_dates import DAYS, KEPT, PLACE, around
 
-from cube.simulate import simulate_product
+from cube.simulate import SlcScene, simulate_product, simulate_slc
 
 LON, LAT = 68.2, 27.6
 BOX = "68.182,27.584,68.218,27.616"
@@ -89,3 +93,54 @@ def radar_cube(radar, radar_build, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("radar_cube") / "cube.zarr"
     radar_build(radar, out).fine()
     return out
+
+
+@pytest.fixture(scope="session")
+def dates(tmp_path_factory, data_dir) -> Path:
+    """Three dates of a track, wholly coherent but for the last one's western half; and the DEM."""
+    folder = tmp_path_factory.mktemp("dates")
+    first, _ = pair_of(data_dir)
+
+    def left(lon, lat):
+        return np.where(lon < PLACE[0], 0.0, 1.0)
+
+    for date, (shift, line, coherence) in enumerate(
+        ((0, 0.0, 1.0), (12, 0.43, 1.0), (24, 0.21, left))
+    ):
+        scene = SlcScene(around(), height=mountain, coherence=coherence, density=0.03)
+        simulate_slc(
+            folder, first, scene, date=date, time_shift_days=shift, line_shift=line,
+            orbit_shift_m=40.0 * date, polarisations=("VV", "VH"), **KEPT,
+        )  # fmt: skip
+    write_mountain(folder / "dem.tif", PLACE)
+    return folder
+
+
+@pytest.fixture
+def own_dates(dates, tmp_path) -> Path:
+    """A copy of them that a test may damage."""
+    return Path(shutil.copytree(dates, tmp_path / "dates"))
+
+
+@pytest.fixture(scope="session")
+def build_images(cube_command):
+    def run(source: Path, out: Path, *more: object):
+        return cube_command(
+            "build", "--bbox", SEAM, *DAYS, "--product", "slc", "--source", source,
+            "--dem", source / "dem.tif", "--out", out, "--scratch", out.parent / "scratch", *more,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def images(dates, build_images, tmp_path_factory) -> Path:
+    """A finished cube of complex images; read only by agreement."""
+    out = tmp_path_factory.mktemp("images") / "cube.zarr"
+    build_images(dates, out).fine()
+    return out
+
+
+@pytest.fixture
+def own_images(images, tmp_path) -> Path:
+    return Path(shutil.copytree(images, tmp_path / "cube.zarr"))

@@ -1,96 +1,21 @@
-"""``cube build --product slc`` and ``cube coherence``: whole cubes, stopped ones, bad input.
+"""``cube build --product slc`` and ``cube coherence``: whole cubes, and stopped ones.
 
 Pixels are simulated on real annotations.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 from matplotlib import pyplot as plt
-from single_look import mountain, pair_of, write_dem
+from three_dates import BOX, DAYS, tree
 
 import cube
-from cube.simulate.slc import SlcScene, simulate_slc
-
-PLACE = -8.420, 31.640
-"""Where the first two bursts of IW1 meet, in the middle of the swath."""
-HALF = 0.008, 0.006
-BOX = ",".join(
-    f"{centre + sign * half:.4f}"
-    for sign in (-1, 1)
-    for centre, half in zip(PLACE, HALF, strict=True)
-)
-DAYS = ("--before", "2023-08-20/2023-09-17", "--during", "2023-09-18/2023-10-01")
-KEPT = {"swaths": ("IW1",), "bursts": range(2)}
-
-
-def around(margin: float = 0.006) -> tuple[float, float, float, float]:
-    west, south, east, north = map(float, BOX.split(","))
-    return west - margin, south - margin, east + margin, north + margin
-
-
-@pytest.fixture(scope="session")
-def dates(tmp_path_factory, data_dir) -> Path:
-    """Three dates of a track, wholly coherent but for the last one's western half; and the DEM."""
-    folder = tmp_path_factory.mktemp("dates")
-    first, _ = pair_of(data_dir)
-
-    def left(lon, lat):
-        return np.where(lon < PLACE[0], 0.0, 1.0)
-
-    for date, (shift, line, coherence) in enumerate(
-        ((0, 0.0, 1.0), (12, 0.43, 1.0), (24, 0.21, left))
-    ):
-        scene = SlcScene(around(), height=mountain, coherence=coherence, density=0.03)
-        simulate_slc(
-            folder, first, scene, date=date, time_shift_days=shift, line_shift=line,
-            orbit_shift_m=40.0 * date, polarisations=("VV", "VH"), **KEPT,
-        )  # fmt: skip
-    write_dem(folder / "dem.tif", PLACE)
-    return folder
-
-
-@pytest.fixture
-def own_dates(dates, tmp_path) -> Path:
-    """A copy of them that a test may damage."""
-    return Path(shutil.copytree(dates, tmp_path / "dates"))
-
-
-@pytest.fixture(scope="session")
-def build(cube_command):
-    def run(source: Path, out: Path, *more: object):
-        return cube_command(
-            "build", "--bbox", BOX, *DAYS, "--product", "slc", "--source", source,
-            "--dem", source / "dem.tif", "--out", out, "--scratch", out.parent / "scratch", *more,
-        )  # fmt: skip
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def images(dates, build, tmp_path_factory) -> Path:
-    """A finished cube of complex images; read only by agreement."""
-    out = tmp_path_factory.mktemp("images") / "cube.zarr"
-    build(dates, out).fine()
-    return out
-
-
-@pytest.fixture
-def own_images(images, tmp_path) -> Path:
-    return Path(shutil.copytree(images, tmp_path / "cube.zarr"))
-
-
-def tree(path: Path) -> dict[str, bytes]:
-    files = sorted(one for one in path.rglob("*") if one.is_file())
-    return {str(one.relative_to(path)): one.read_bytes() for one in files}
+from cube.errors import PlanError
 
 
 def test_a_cube_of_complex_images(images):
@@ -181,7 +106,7 @@ def test_stopped_coherence_goes_on_and_ends_with_the_same_bytes(
 
 
 def test_a_stopped_build_goes_on_and_ends_with_the_same_bytes(
-    dates, images, build, tmp_path, monkeypatch
+    dates, images, build_images, tmp_path, monkeypatch
 ):
     from pipelines import stages
     from pipelines.build import build as pipeline
@@ -204,19 +129,19 @@ def test_a_stopped_build_goes_on_and_ends_with_the_same_bytes(
         pipeline(request, Progress(quiet=True))
     monkeypatch.undo()
     assert cube.open_cube(out).sizes["time"] == 1
-    assert "resuming" in build(dates, out).fine().err
+    assert "resuming" in build_images(dates, out).fine().err
     assert tree(out) == tree(images)
 
 
-def test_blocks_and_processes_change_no_byte(dates, images, build, tmp_path):
+def test_blocks_and_processes_change_no_byte(dates, images, build_images, tmp_path):
     out = tmp_path / "cube.zarr"
-    build(dates, out, "--scheduler", "processes", "--workers", 2).fine()
+    build_images(dates, out, "--scheduler", "processes", "--workers", 2).fine()
     assert tree(out) == tree(images)
 
 
-def test_kuro_siwos_layers_are_phase_and_amplitude_of_numbers(dates, build, tmp_path):
+def test_kuro_siwos_layers_are_phase_and_amplitude_of_numbers(dates, build_images, tmp_path):
     out = tmp_path / "cube.zarr"
-    build(dates, out, "--preset", "kurosiwo-slc").fine()
+    build_images(dates, out, "--preset", "kurosiwo-slc").fine()
     ds = cube.open_cube(out)
     names = ["Phase_VV", "Ampl_VH", "Ampl_VV", "Phase_VH"]
     assert set(names) <= set(ds.data_vars)
@@ -233,180 +158,31 @@ def test_kuro_siwos_layers_are_phase_and_amplitude_of_numbers(dates, build, tmp_
     assert 0.8 < phase.std() < 1.81
 
 
-# --- bad input
-
-
-def only(folder: Path, pattern: str) -> Path:
-    (found,) = folder.rglob(pattern)
-    return found
-
-
-def last(folder: Path) -> Path:
-    return sorted(folder.glob("*.SAFE"))[-1]
-
-
-def test_a_burst_without_valid_samples_is_named(own_dates, build, tmp_path):
-    path = only(last(own_dates), "s1a-iw1-slc-vv-*.xml")
-    text = path.read_text()
-    lists = re.findall(r"<firstValidSample[^>]*>[^<]*<", text)
-    text = text.replace(lists[1], re.sub(r"(?<=[ >])\d+", "-1", lists[1]))
-    path.write_text(text)
-    error = build(own_dates, tmp_path / "cube.zarr").error
-    assert f"{path.name}: burst 2 of 2 (IW1) has no valid sample" in error
-    assert not (tmp_path / "cube.zarr").exists()
-
-
-def rewrite(path: Path, old: str, new: str) -> None:
-    changed, count = re.subn(old, new, path.read_text(), flags=re.DOTALL)
-    assert count, f"{path} does not hold {old}"
-    path.write_text(changed)
-
-
-@pytest.mark.parametrize("days", [0, 24])
-def test_a_missing_burst_is_named_and_unknown(dates, build, tmp_path, data_dir, days):
-    """Whichever date lacks it: the others keep theirs."""
-    folder = tmp_path / "some"
-    folder.mkdir()
-    (folder / "dem.tif").symlink_to(dates / "dem.tif")
-    day = np.datetime64("2023-09-04") + np.timedelta64(days, "D")
-    for one in dates.glob("*.SAFE"):
-        if str(day).replace("-", "") not in one.name:
-            (folder / one.name).symlink_to(one)
-    first, _ = pair_of(data_dir)
-    scene = SlcScene(around(), height=mountain, density=0.0)
-    simulate_slc(
-        folder, first, scene, time_shift_days=days, swaths=("IW1",), bursts=range(1),
-        polarisations=("VV", "VH"),
-    )  # fmt: skip
-    said = build(folder, tmp_path / "cube.zarr").fine().err
-    assert f"{day}T06:37:31 sentinel-1a orbit 52 lacks burst 110432 of IW1: it has no" in said
-    ds = cube.open_cube(tmp_path / "cube.zarr")
-    unknown = np.isnan(ds.slc_vv.values)
-    lacking = days // 12
-    assert 0.2 < unknown[lacking].mean() < 0.8
-    assert not unknown[[at for at in range(3) if at != lacking]].any()
-    found = cube.coherence(ds.slc_vv.isel(time=1), ds.slc_vv.isel(time=lacking)).values
-    assert np.isnan(found[unknown[lacking]]).all()
-
-
-def test_a_pass_of_other_sub_swaths_is_named(dates, build, tmp_path, data_dir):
-    folder = tmp_path / "some"
-    folder.mkdir()
-    (folder / "dem.tif").symlink_to(dates / "dem.tif")
-    (folder / sorted(dates.glob("*.SAFE"))[0].name).symlink_to(sorted(dates.glob("*.SAFE"))[0])
-    first, _ = pair_of(data_dir)
-    scene = SlcScene(around(), height=mountain, density=0.0)
-    other = simulate_slc(
-        folder, first, scene, time_shift_days=12, swaths=("IW3",), bursts=range(2),
-        polarisations=("VV", "VH"),
-    )  # fmt: skip
-    error = build(folder, tmp_path / "cube.zarr").error
-    assert "lacks every burst that shows the grid (110431 of IW1, 110432 of IW1)" in error
-    assert other.stem in error
-
-
-def test_a_pass_of_other_polarisations_is_left_out_by_name(own_dates, build, tmp_path):
-    product = last(own_dates)
-    for path in [*product.rglob("*-vh-*")]:
-        path.unlink()
-    said = build(own_dates, tmp_path / "cube.zarr", "--dry-run").fine().out
-    assert f"left out {product.stem}: has vv, most scenes have vv, vh" in said
-
-
-@pytest.mark.parametrize(
-    ("pattern", "old", "new", "says"),
-    [
-        ("s1a-iw1-slc-vv-*.xml", "<azimuthFmRateList.*</azimuthFmRateList>", "",
-         "no azimuthFmRate records; the phase law of bursts needs them"),
-        ("s1a-iw1-slc-vh-*.xml", "<azimuthSteeringRate>[^<]*</azimuthSteeringRate>", "",
-         "<productInformation> lacks azimuthSteeringRate"),
-        ("calibration-s1a-iw1-slc-vv-*.xml", "(<betaNought[^>]*>)[^ ]*", r"\g<1>1.0",
-         "betaNought of 1 to 237"),
-        ("s1a-iw1-slc-vh-*.xml", "(<burstId[^>]*>)110432<", r"\g<1>110439<",
-         "bursts 110431, 110439, vv of IW1 has 110431, 110432"),
-    ],
-)  # fmt: skip
-def test_annotations_that_lack_something_are_one_line(
-    own_dates, build, tmp_path, pattern, old, new, says
-):
-    path = only(last(own_dates) / "annotation", pattern)
-    rewrite(path, old, new)
-    error = build(own_dates, tmp_path / "cube.zarr").error
-    assert says in error
-    assert path.name in error
-    assert not (tmp_path / "cube.zarr").exists()
-
-
-def test_a_cut_measurement_is_one_line(own_dates, build, tmp_path):
-    path = only(last(own_dates), "s1a-iw1-slc-vv-*.tiff")
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size // 2)
-    error = build(own_dates, tmp_path / "cube.zarr").error
-    assert path.name in error
-    assert "truncated" in error
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("--model", "bayes"), "--model bayes: water is told from detected images"),
-        (("--backscatter", "sigma0"), "--backscatter sigma0: samples are of beta0"),
-        (("--speckle", "lee"), "--speckle lee: filters work on detected radar images"),
-        (("--noise-equivalent",), "--noise-equivalent: only detected radar images"),
-        (("--preset", "kurosiwo"), "preset kurosiwo is for product grd; give --product grd"),
-        (("--resolution", "80"), "resolution 80,80"),
-    ],
-)
-def test_options_that_do_not_go_with_complex_images(dates, build, tmp_path, words, says):
-    assert says in build(dates, tmp_path / "cube.zarr", *words).error
-
-
-def test_a_folder_of_detected_products_is_one_line(build, tmp_path, dates):
-    name = "S1A_IW_GRDH_1SDV_20230904T063730_20230904T063757_050174_0609E3_DAA1.SAFE"
-    (tmp_path / "grd" / name).mkdir(parents=True)
-    (tmp_path / "grd" / "dem.tif").symlink_to(dates / "dem.tif")
-    error = build(tmp_path / "grd", tmp_path / "cube.zarr").error
-    assert "holds 1 Sentinel-1 products, none of them SLC; give a folder of SLC" in error
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("--window", "4,5"), "window of 4 by 5 pixels; give odd numbers"),
-        (("--pairs", "all"), "unknown pairs 'all'; choose consecutive, within:DAYS or reference"),
-        (("--pairs", "within:3"), "no pairs 'within:3' among the passes (3 on orbit 52)"),
-        (("--pairs", "reference:2023-10"), "reference:2023-10: 0 passes are of that time"),
-        (("--memory-limit", "100MB"), "is less than the"),
-    ],
-)
-def test_coherence_that_cannot_be_is_one_line(own_images, cube_command, words, says):
-    before = tree(own_images)
-    assert says in cube_command("coherence", own_images, *words).error
-    assert tree(own_images) == before
-
-
-def test_coherence_of_what_is_no_cube_of_images(dates, build, cube_command, tmp_path):
-    assert "no such cube" in cube_command("coherence", tmp_path / "none.zarr").error
-    build(dates, tmp_path / "cube.zarr", "--preset", "kurosiwo-slc").fine()
-    error = cube_command("coherence", tmp_path / "cube.zarr").error
-    assert "holds no complex images (slc_vv, …); build one with --product slc" in error
-
-
-def test_the_plan_says_what_is_planned(dates, cube_command):
-    said = json.loads(
-        cube_command(
-            "plan", "--bbox", BOX, *DAYS, "--product", "slc", "--source", dates, "--dem",
-            dates / "dem.tif", "--json",
-        ).fine().out
-    )  # fmt: skip
-    assert said["layers"] == ["incidence_angle", "rtc_anf", "slc"]
-    assert said["identity"]["polarisations"] == ["vv", "vh"]
-    assert said["run"]["peak_memory_per_worker"] < 3e9
-
-
 def test_a_picture_shows_power_and_coherence(own_images, cube_command, tmp_path):
     cube_command("quicklook", own_images, tmp_path / "power.png").fine()
     cube_command("coherence", own_images).fine()
     cube_command("quicklook", own_images, tmp_path / "pair.png").fine()
     shapes = [plt.imread(tmp_path / name).shape for name in ("power.png", "pair.png")]
     assert shapes[1][1] == pytest.approx(1.5 * shapes[0][1], rel=0.05)  # three panels, not two
+
+
+def test_a_lazy_stack_is_the_cube_that_would_be_built(dates, images, tmp_path):
+    lazy = cube.stack(
+        bbox=tuple(map(float, BOX.split(","))), before=DAYS[1], during=DAYS[3],
+        source=str(dates), dem=str(dates / "dem.tif"), scratch=str(tmp_path),
+    )  # fmt: skip
+    stored = cube.open_cube(images)
+    assert lazy.slc_vv.chunks is not None
+    for name in ("x", "y", "time", "relative_orbit", "sensor_position"):
+        np.testing.assert_array_equal(lazy[name].values, stored[name].values)
+    assert [str(role) for role in lazy.role.values] == ["before", "before", "during"]
+    assert lazy.slc_vv.attrs == stored.slc_vv.attrs
+    one = lazy.slc_vh.isel(time=1).compute()
+    assert one.values.tobytes() == stored.slc_vh.isel(time=1).values.tobytes()
+    pair = cube.coherence_pairs(lazy, "reference:2023-09-28")
+    np.testing.assert_array_equal(
+        pair.coherence_vv.isel(pair=0).values,
+        cube.coherence(stored.slc_vv.isel(time=0), stored.slc_vv.isel(time=2)).values,
+    )
+    with pytest.raises(PlanError, match="product 'grd' has no lazy stack"):
+        cube.stack(product="grd", event="demo")
