@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cube import infer
     from cube.errors import CubeError
     from cube.steps.coherence import coherence
     from cube.steps.interferogram import interferogram
@@ -31,6 +32,7 @@ __all__ = [
     "coherence",
     "coherence_change",
     "coherence_pairs",
+    "infer",
     "info",
     "interferogram",
     "open_cube",
@@ -48,6 +50,7 @@ _HOMES = {
     "coherence": "cube.steps.coherence",
     "coherence_change": "cube.steps.pairs",
     "coherence_pairs": "cube.steps.pairs",
+    "infer": "cube.infer",
     "info": "pipelines.api",
     "interferogram": "cube.steps.interferogram",
     "open_cube": "cube.store.opening",
@@ -62,7 +65,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'cube' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    module = importlib.import_module(_HOMES[name])
+    return getattr(module, name, module)  # `infer` is a package that may be called itself
 
 
 def __dir__() -> list[str]:
