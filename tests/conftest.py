@@ -7,6 +7,7 @@ import io
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -145,6 +146,8 @@ def start_cube() -> Callable[..., subprocess.Popen[str]]:
             "stdout": subprocess.DEVNULL,
             "stderr": subprocess.PIPE,
             "text": True,
+            # a job in the background of a script is deaf to Ctrl-C, and so is what it starts
+            "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         }
         return subprocess.Popen([*CLI, *map(str, words)], **settings)
