@@ -159,6 +159,9 @@ def _work(path: Path, pairs: str, window: tuple[int, int]) -> _Work:
     ds = with_images(open_cube(path))
     names = tuple(images_in(ds))
     rows, cols = check_window(window, 0.5)
+    height, width = ds.sizes["y"], ds.sizes["x"]
+    if rows > height or cols > width:
+        raise PlanError(f"window of {rows} by {cols} pixels; the cube has {height} by {width}")
     if not ds.sizes["time"]:
         raise PlanError(f"{path}: no pass is complete; run the build again to go on with it")
     chosen = choose_pairs(ds["time"].values, ds["relative_orbit"].values, pairs)
@@ -179,7 +182,7 @@ def _work(path: Path, pairs: str, window: tuple[int, int]) -> _Work:
         looks,
         {"pairs": pairs, "window": [rows, cols], "passes": [list(map(int, at(p))) for p in chosen]},
         {name: np.asarray(values[1]) for name, values in pair_coordinates(ds, chosen).items()},
-        (ds.sizes["y"], ds.sizes["x"]),
+        (height, width),
     )
 
 
@@ -284,7 +287,7 @@ def coherence_lines(found: Coherence) -> list[str]:
     lines = [
         f"  {str(one.primary_time.values)[:10]} {str(one.secondary_time.values)[:10]} orbit"
         f" {int(one.pair_orbit):3} {float(one.temporal_baseline):5.0f} days"
-        f" {float(one.perpendicular_baseline):7.1f} m"
+        f" {round(float(one.perpendicular_baseline), 1) + 0.0:7.1f} m"  # no -0.0
         for one in (ds.isel(pair=number) for number in range(found.pairs))
     ]
     rows, cols = found.window

@@ -155,6 +155,7 @@ def test_a_folder_of_detected_products_is_one_line(build_images, tmp_path, dates
     ("words", "says"),
     [
         (("--window", "4,5"), "window of 4 by 5 pixels; give odd numbers"),
+        (("--window", "3,9999"), "window of 3 by 9999 pixels; the cube has"),
         (("--pairs", "all"), "unknown pairs 'all'; choose consecutive, within:DAYS or reference"),
         (("--pairs", "within:3"), "no pairs 'within:3' among the passes (3 on orbit 52)"),
         (("--pairs", "reference:2023-10"), "reference:2023-10: 0 passes are of that time"),
