@@ -46,8 +46,8 @@ __all__ = ["Coherence", "add_coherence", "coherence_lines"]
 
 BYTES_PER_PIXEL = 60
 """Peak of a block and thread: both images, the complex coherence and its magnitude (28), chunks
-that are being decoded, and the result of one polarisation while the next is worked on. Of 38 Mpix in
-two polarisations 0.76 GB were met where 1.09 are reckoned."""
+that are being decoded, and the result of one polarisation while the next is worked on. Of 38 Mpix
+in two polarisations 0.76 GB were met where 1.09 are reckoned."""
 Pair = tuple[int, int]
 
 
