@@ -109,12 +109,16 @@ def open_slc(files: Files, middle: Files | None) -> SlcImage:
 @lru_cache(maxsize=256)
 def _open(files: Files, middle: Files | None, states: tuple[object, ...]) -> SlcImage:
     root = xml.parse(files.annotation, "product", files.access)
-    reference = None
-    if middle is not None:
-        other = xml.parse(middle.annotation, "product", middle.access)
-        epoch = moment(xml.text(other, ".//productFirstLineUtcTime", middle.annotation), "")
-        reference = slant_image(other, epoch, middle.annotation).bistatic_reference_s
+    reference = None if middle is None else _middle(middle.annotation, middle.access, states[-1])
     return _image(root, files.annotation, files.orbit, reference)
+
+
+@lru_cache(maxsize=64)
+def _middle(href: str, access: Access, state: object) -> float:
+    """Two-way time in the middle of a sub-swath, which all images of its product ask for."""
+    root = xml.parse(href, "product", access)
+    epoch = moment(xml.text(root, ".//productFirstLineUtcTime", href), href)
+    return slant_image(root, epoch, href).bistatic_reference_s
 
 
 def _image(root: Element, href: str, orbit: str, reference: float | None) -> SlcImage:
