@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from cube.errors import PlanError, StoreError
-from cube.kernels.coherence_statistics import effective_looks, expected_magnitude
+from cube.kernels.coherence_statistics import expected_magnitude
 from cube.schema import pair_coordinates as schema_coordinates
 from cube.schema import pair_variables
-from cube.steps.coherence import check_window
+from cube.steps.coherence import check_window, looks_of
 from cube.steps.pair_layers import PairSource, pair_change, pair_coherence
 from cube.steps.pairs import (
     CONSECUTIVE,
@@ -37,10 +37,10 @@ from cube.store.write import (
     remove_partial,
     set_flag,
     stored_array,
-    write_blocks,
 )
 from pipelines.cost import BASE_BYTES, BLOCK, block_within, parse_size
 from pipelines.runner import Progress, Runner
+from pipelines.writing import write_stage
 
 __all__ = ["Coherence", "add_coherence", "coherence_lines"]
 
@@ -173,7 +173,7 @@ def _work(path: Path, pairs: str, window: tuple[int, int]) -> _Work:
     def at(pair: Pair) -> Pair:
         return place[pair[0]], place[pair[1]]
 
-    looks = _looks(ds[names[0]], (rows, cols))
+    looks = looks_of(ds[names[0]], (rows, cols))
     return _Work(
         path,
         names,
@@ -195,13 +195,6 @@ def _changes(ds: xr.Dataset, chosen: Sequence[Pair]) -> dict[int, tuple[Pair, li
         return {}
     there = set(chosen)
     return {one: (now, before) for one, (now, before) in found.items() if {now, *before} <= there}
-
-
-def _looks(image: xr.DataArray, window: tuple[int, int]) -> float | None:
-    attrs = image.attrs
-    if "pixel_steps" not in attrs or "spectrum" not in attrs:
-        return None
-    return round(effective_looks(window, attrs["pixel_steps"], attrs["spectrum"]), 1)
 
 
 def _prepare(work: _Work, overwrite: bool, progress: Progress) -> None:
@@ -243,11 +236,7 @@ def _run(work: _Work, block: int, runner: Runner, progress: Progress) -> None:
 
     def stage(name: str, title: str, stack: Any, targets: list[Target]) -> None:
         journal = Journal(path, name, work.shape, block)
-        journal.open()
-        writes = write_blocks(stack, path, targets, journal)
-        if writes:
-            with progress.stage(title, len(writes)) as advance:
-                runner.run(writes, advance)
+        write_stage(journal, title, stack, targets, runner, progress)
 
     times = np.asarray(stored_array(path, "time")[...]).astype("datetime64[us]")
     for number, (first, second) in enumerate(work.pairs):

@@ -18,13 +18,12 @@ from cube.store.additions import IMAGES, add_layers, read_addition
 from cube.store.template import read_plan
 from cube.store.write import (
     Journal,
-    Target,
     close_journals,
     remove_partial,
     set_flag,
     stored_array,
-    write_blocks,
 )
+from pipelines.cost import run_of
 from pipelines.plan import PassRecord, Plan, plan_cube
 from pipelines.request import Request, Resolved
 from pipelines.runner import Progress, Runner
@@ -35,6 +34,7 @@ from pipelines.single_look import (
     single_look_source,
     targets_of,
 )
+from pipelines.writing import write_stage
 
 __all__ = ["holds_backscatter", "image_variables", "images_into"]
 
@@ -96,7 +96,7 @@ def images_into(
         if plan.identity["path_delay"] != ("standard" if resolved.path_delay else "none"):
             raise StoreError(f"{path}: holds complex images already, of another path delay")
         passes = fetch(plan)
-        run = plan_cube(request, resolved, source).plan.run
+        run = run_of(request, resolved, plan.polarisations, plan.layers, passes)
         remove_partial(path)
         progress.say(f"resuming complex images of {path}")
     passes = ready(passes, plan)
@@ -195,12 +195,12 @@ def _write(
             cut = references[passes[index].track]
             delay = resolved.path_delay
             source = single_look_source(plan, passes, index, cut, resolved.grid, path, delay=delay)
-            journal = Journal(path, f"slc_{place}", shape, block)
-            journal.open()
-            targets = [Target(one.variable, place) for one in targets_of(plan, index)]
-            writes = write_blocks(geocoded_slc(source, block), path, targets, journal)
-            if writes:
-                title = f"complex images {plan.passes[index].time[:16].replace('T', ' ')}"
-                with progress.stage(title, len(writes)) as advance:
-                    runner.run(writes, advance)
+            write_stage(
+                Journal(path, f"slc_{place}", shape, block),
+                f"complex images {plan.passes[index].time[:16].replace('T', ' ')}",
+                geocoded_slc(source, block),
+                targets_of(plan, place),
+                runner,
+                progress,
+            )
             set_flag(resolved.out, "slc_complete", place)

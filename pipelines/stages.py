@@ -40,13 +40,13 @@ from cube.store.write import (
     set_flag,
     set_summary,
     stored_array,
-    write_blocks,
 )
 from pipelines.layers import Maps
 from pipelines.plan import Plan
 from pipelines.request import Resolved
 from pipelines.runner import Progress, Runner
 from pipelines.single_look import references_of, single_look_source, slices_of, targets_of
+from pipelines.writing import write_stage
 
 __all__ = ["Stages"]
 
@@ -96,9 +96,6 @@ class Stages:
             for index in range(len(self._passes)):
                 set_flag(Path(self._path), "complete", index)
 
-    def _journal(self, stage: str) -> Journal:
-        return Journal(self._path, stage, self._shape, self._block)
-
     def _stage(
         self,
         stage: str,
@@ -108,12 +105,8 @@ class Stages:
         statistics: dict[str, tuple[int, Any]] | None = None,
     ) -> None:
         """Write the blocks of a stage that are missing."""
-        journal = self._journal(stage)
-        journal.open()
-        writes = write_blocks(stack, self._path, targets, journal, statistics)
-        if writes:
-            with self._progress.stage(title, len(writes)) as advance:
-                self._runner.run(writes, advance)
+        journal = Journal(self._path, stage, self._shape, self._block)
+        write_stage(journal, title, stack, targets, self._runner, self._progress, statistics)
 
     def _name(self, index: int) -> str:
         one = self._plan.passes[index]

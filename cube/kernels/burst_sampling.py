@@ -88,18 +88,23 @@ def sample_polar(
     _polar(*polar, origin, _limits(burst, 2), _sampling(burst), (time, slant), chosen, *out)
 
 
+@inlined
+def _place(time, slant, sampling):  # type: ignore[no-untyped-def]
+    """Line and sample in a burst of a zero-Doppler time and slant range; see `_sampling`."""
+    start, per_line, first_sample, rate, reference = sampling
+    delay = 2 / SPEED_OF_LIGHT * slant
+    return (time - 0.5 * (delay - reference) - start) * per_line, (delay - first_sample) * rate
+
+
 @compiled
 def _polar(phase, amplitude, origin, limits, sampling, place, chosen, out_phase, out_amplitude):  # type: ignore[no-untyped-def]
-    start, per_line, first_sample, rate, reference = sampling
     time, slant = place
     height, width = phase.shape
     for i in range(time.shape[0]):
         for j in range(time.shape[1]):
             if not chosen[i, j]:
                 continue
-            delay = 2 / SPEED_OF_LIGHT * slant[i, j]
-            line = (time[i, j] - 0.5 * (delay - reference) - start) * per_line
-            sample = (delay - first_sample) * rate
+            line, sample = _place(time[i, j], slant[i, j], sampling)
             if not (line >= 0) or not (sample >= 0):
                 continue
             l0, s0 = int(line), int(sample)
@@ -155,14 +160,11 @@ def burst_bounds(
 
 @compiled
 def _bounds(time, slant, chosen, sampling):  # type: ignore[no-untyped-def]
-    start, per_line, first_sample, rate, reference = sampling
     low_line, high_line, low_sample, high_sample = np.inf, -np.inf, np.inf, -np.inf
     for i in range(time.shape[0]):
         for j in range(time.shape[1]):
             if chosen[i, j]:
-                delay = 2 / SPEED_OF_LIGHT * slant[i, j]
-                line = (time[i, j] - 0.5 * (delay - reference) - start) * per_line
-                sample = (delay - first_sample) * rate
+                line, sample = _place(time[i, j], slant[i, j], sampling)
                 low_line, high_line = min(low_line, line), max(high_line, line)
                 low_sample, high_sample = min(low_sample, sample), max(high_sample, sample)
     return low_line, high_line, low_sample, high_sample
@@ -192,7 +194,6 @@ def _turned(turns):  # type: ignore[no-untyped-def]
 def _sample(window, origin, limits, taps, sampling, law, scale, place, chosen, out):  # type: ignore[no-untyped-def]
     step, middle, per_metre, terms = law
     time, slant = place
-    start, per_line, first_sample, rate, reference = sampling
     line0, sample0 = origin
     down, across = taps
     height, width = window.shape[0], window.shape[1] // 2
@@ -200,9 +201,7 @@ def _sample(window, origin, limits, taps, sampling, law, scale, place, chosen, o
         for j in range(time.shape[1]):
             if not chosen[i, j]:
                 continue
-            delay = 2 / SPEED_OF_LIGHT * slant[i, j]
-            line = (time[i, j] - 0.5 * (delay - reference) - start) * per_line
-            sample = (delay - first_sample) * rate
+            line, sample = _place(time[i, j], slant[i, j], sampling)
             if not (line >= 0) or not (sample >= 0):
                 continue
             whole_line, whole_sample = np.floor(line), np.floor(sample)

@@ -87,10 +87,7 @@ def _image_coordinates(
 
 def _block(rows: slice, cols: slice, source: PassSource) -> NDArray[np.float32]:
     inner = Window(rows.start, cols.start, rows.stop, cols.stop)
-    if isinstance(source.dem, Dem):
-        surface = heights(source.grid, rows, cols, source.dem)
-    else:
-        surface = source.dem.read(inner)
+    surface = heights(source.grid, rows, cols, source.dem)
     count = len(source.slices[0])
     out = np.full((source.bands, *surface.shape), np.nan, "float32")
     for number, files in enumerate(source.slices):

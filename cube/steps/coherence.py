@@ -13,7 +13,15 @@ from cube.errors import PlanError
 from cube.kernels import coherence as kernel
 from cube.kernels.coherence_statistics import effective_looks
 
-__all__ = ["WINDOW", "check_pair", "check_window", "coherence"]
+__all__ = [
+    "WINDOW",
+    "about",
+    "check_pair",
+    "check_share",
+    "check_window",
+    "coherence",
+    "looks_of",
+]
 
 WINDOW = 11, 11
 _KEPT = ("grid_mapping", "polarisation")
@@ -67,16 +75,28 @@ def coherence(
         for name, value in first.coords.items()
         if set(value.dims) <= {"y", "x"} and (value.dims or name == "spatial_ref")
     }
-    attributes: dict[str, Any] = {
+    attributes = about(first, (rows, cols))
+    looks = looks_of(first, (rows, cols))
+    if looks is not None:
+        attributes["looks"] = looks
+    return xr.DataArray(data, kept, ("y", "x"), "coherence", attributes)
+
+
+def about(image: xr.DataArray, window: tuple[int, int]) -> dict[str, Any]:
+    """Attributes of the coherence of an image with another."""
+    return {
         "long_name": "interferometric coherence",
         "units": "1",
-        "window": [rows, cols],
-        **{key: first.attrs[key] for key in _KEPT if key in first.attrs},
+        "window": list(window),
+        **{key: image.attrs[key] for key in _KEPT if key in image.attrs},
     }
-    if "pixel_steps" in first.attrs and "spectrum" in first.attrs:
-        looks = effective_looks((rows, cols), first.attrs["pixel_steps"], first.attrs["spectrum"])
-        attributes["looks"] = round(looks, 1)
-    return xr.DataArray(data, kept, ("y", "x"), "coherence", attributes)
+
+
+def looks_of(image: xr.DataArray, window: tuple[int, int]) -> float | None:
+    """Independent samples of a window, to a tenth; None where it is not said how it is sampled."""
+    if "pixel_steps" not in image.attrs or "spectrum" not in image.attrs:
+        return None
+    return round(effective_looks(window, image.attrs["pixel_steps"], image.attrs["spectrum"]), 1)
 
 
 def check_pair(primary: xr.DataArray, secondary: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
@@ -110,9 +130,20 @@ def check_window(window: tuple[int, int], least: float) -> tuple[int, int]:
     rows, cols = int(window[0]), int(window[1])
     if rows < 1 or cols < 1 or not rows % 2 or not cols % 2:
         raise PlanError(f"window of {window[0]} by {window[1]} pixels; give odd numbers")
+    check_share(least)
+    return rows, cols
+
+
+def check_share(least: float) -> None:
+    """Refuse a share of samples that is none.
+
+    Raises
+    ------
+    PlanError
+        Not above 0 and at most 1.
+    """
     if not 0 < least <= 1:
         raise PlanError(f"least share {least:g}; give more than 0 and at most 1")
-    return rows, cols
 
 
 def _one_sight(first: xr.DataArray, second: xr.DataArray) -> None:

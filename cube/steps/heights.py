@@ -22,6 +22,7 @@ from cube.kernels.proxy import NODES, evaluate2, fit2, nodes
 from cube.kernels.resample import bilinear, to_centres
 from cube.readers.dem import Dem
 from cube.readers.raster import Raster, read_window
+from cube.readers.window import Window, WindowReader
 
 __all__ = [
     "by_tile",
@@ -150,7 +151,7 @@ def _bounds(values: NDArray[np.float64], margin: int) -> slice:
     return slice(int(np.floor(values.min())) - margin, int(np.ceil(values.max())) + 1 + margin)
 
 
-def heights(grid: GeoBox, rows: slice, cols: slice, dem: Dem) -> NDArray[np.float32]:
+def heights(grid: GeoBox, rows: slice, cols: slice, dem: Dem | WindowReader) -> NDArray[np.float32]:
     """Heights above the ellipsoid at pixel centres, bilinear in the DEM.
 
     Parameters
@@ -158,13 +159,17 @@ def heights(grid: GeoBox, rows: slice, cols: slice, dem: Dem) -> NDArray[np.floa
     grid : GeoBox
     rows, cols : slice
         Part of the grid; it may reach beyond it.
-    dem : Dem
+    dem : Dem or WindowReader
+        A reader of heights that are on the grid already gives them as they are.
 
     Returns
     -------
     float32, shape (rows, cols)
         Metres; NaN outside the DEM (its outermost half pixels are inside) and in its voids.
     """
+    if not isinstance(dem, Dem):
+        found: NDArray[np.float32] = dem.read(Window(rows.start, cols.start, rows.stop, cols.stop))
+        return found
     row, col = _raster_pixels(grid, dem.raster, rows, cols)
     to_centres(row, dem.raster.shape[0])
     to_centres(col, dem.raster.shape[1])

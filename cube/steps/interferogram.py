@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cube.errors import PlanError
 from cube.kernels.interferogram import multilook
-from cube.steps.coherence import check_pair
+from cube.steps.coherence import about, check_pair, check_share
 
 __all__ = ["interferogram"]
 
@@ -53,22 +53,14 @@ def interferogram(
         raise PlanError(
             f"boxes of {looks[0]} by {looks[1]} pixels; give 1 to {height} by 1 to {width}"
         )
-    if not 0 < least <= 1:
-        raise PlanError(f"least share {least:g}; give more than 0 and at most 1")
+    check_share(least)
     cross, coherence = _boxes(first.data, second.data, (rows, cols), least)
+    of_both = about(first, (rows, cols))
+    of_cross = {key: of_both[key] for key in of_both if key not in ("long_name", "window")}
     named = xr.Dataset(
         {
-            "interferogram": (("y", "x"), cross, {"units": "1", **_about(first)}),
-            "coherence": (
-                ("y", "x"),
-                coherence,
-                {
-                    "long_name": "interferometric coherence",
-                    "units": "1",
-                    "window": [rows, cols],
-                    **_about(first),
-                },
-            ),
+            "interferogram": (("y", "x"), cross, of_cross),
+            "coherence": (("y", "x"), coherence, of_both),
         }
     )
     for name, size in (("y", rows), ("x", cols)):
@@ -78,10 +70,6 @@ def interferogram(
     return named.assign_coords(
         {key: value for key, value in first.coords.items() if key == "spatial_ref"}
     )
-
-
-def _about(image: xr.DataArray) -> dict[str, Any]:
-    return {key: image.attrs[key] for key in ("grid_mapping", "polarisation") if key in image.attrs}
 
 
 def _boxes(one: Any, other: Any, looks: tuple[int, int], least: float) -> tuple[Any, Any]:

@@ -197,11 +197,15 @@ def coherence_pairs(
             coherence(ds[name].isel(time=first), ds[name].isel(time=second), window, least=least)
             for first, second in chosen
         ]
-        bare = [part.drop_vars(set(part.coords) - {"y", "x", "spatial_ref"}) for part in parts]
-        layers[name.replace("slc", "coherence")] = xr.concat(bare, "pair").assign_attrs(
-            parts[0].attrs
-        )
+        layer = _stacked(parts, "pair").assign_attrs(parts[0].attrs)
+        layers[name.replace("slc", "coherence")] = layer
     return xr.Dataset(layers).assign_coords(pair_coordinates(ds, chosen))
+
+
+def _stacked(parts: list[xr.DataArray], dimension: str) -> xr.DataArray:
+    """Layers of a map along a new dimension, without what each says of its own dates."""
+    bare = [part.drop_vars(set(part.coords) - {"y", "x", "spatial_ref"}) for part in parts]
+    return xr.concat(bare, dimension)
 
 
 def _check_pairs(pairs: list[Pair], passes: int) -> None:
@@ -309,8 +313,7 @@ def coherence_change(
             - values.isel(pair=[wanted.index(pair) for pair in before]).mean("pair", skipna=False)
             for now, before in plan.values()
         ]
-        bare = [part.drop_vars(set(part.coords) - {"y", "x", "spatial_ref"}) for part in parts]
-        layer = xr.concat(bare, "time").astype("float32")
+        layer = _stacked(parts, "time").astype("float32")
         attrs = {"long_name": "change of coherence since before the event", "units": "1"}
         layers[str(name).replace("coherence", "coherence_change")] = layer.assign_attrs(attrs)
     return xr.Dataset(layers).assign_coords(time=ds["time"].isel(time=list(plan)))

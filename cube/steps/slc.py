@@ -7,8 +7,9 @@ burst at every date, or from none.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -36,6 +37,8 @@ __all__ = ["SlcSource", "Slice", "bursts_over", "geocoded_slc", "images_of"]
 Slice = tuple[tuple[Files, ...], ...]
 """Files of one product: sub-swaths, each with the polarisations in the order asked."""
 Float64 = NDArray[np.float64]
+Place = tuple[Float64, Float64]
+"""Zero-Doppler time and slant range of the pixels of a block."""
 _MARGIN_S, _MARGIN_M = 0.05, 100.0
 _LOOKED_AT = 65
 
@@ -146,77 +149,79 @@ def _beyond(bounds: Float64) -> Callable[[Float64, Float64], bool]:
     return misses
 
 
-def _geometry(
+def _solved(
     source: SlcSource,
-    orbit: Orbit,
-    bounds: Float64,
+    slices: tuple[Slice, ...],
     rows: slice,
     cols: slice,
     surface: NDArray[np.float32],
-) -> tuple[Float64, Float64] | None:
-    """Zero-Doppler time and slant range of a block, NaN in tiles that no burst shows."""
-    misses = _beyond(bounds)
+) -> Iterator[tuple[Seams, Place | None]]:
+    """Seams of each product of a pass, and zero-Doppler time and slant range of a block.
 
-    def solve(
-        lon: Float64, lat: Float64, height: NDArray[np.float32]
-    ) -> tuple[Float64, Float64] | None:
-        return range_doppler(orbit, lon, lat, height, misses, delay=source.delay)
+    NaN in tiles that none of its own bursts shows; None where it shows nothing at all.
+    """
+    for orbit, seams in _seams(slices):
+        if not seams.keys:  # an earlier product holds all of its bursts
+            yield seams, None
+            continue
+        solve = partial(_tile, orbit, _beyond(seams.bounds), source.delay)
+        yield seams, by_tile(source.grid, rows, cols, surface, solve)
 
-    return by_tile(source.grid, rows, cols, surface, solve)
+
+def _tile(
+    orbit: Orbit,
+    misses: Callable[[Float64, Float64], bool],
+    delay: bool,
+    lon: Float64,
+    lat: Float64,
+    height: NDArray[np.float32],
+) -> Place | None:
+    return range_doppler(orbit, lon, lat, height, misses, delay=delay)
 
 
 def _block(rows: slice, cols: slice, source: SlcSource) -> NDArray[Any]:
-    if isinstance(source.dem, Dem):
-        surface = heights(source.grid, rows, cols, source.dem)
-    else:
-        surface = source.dem.read(Window(rows.start, cols.start, rows.stop, cols.stop))
+    surface = heights(source.grid, rows, cols, source.dem)
     empty = (np.nan, "float32") if source.polar else (complex(np.nan, np.nan), "complex64")
     out: NDArray[Any] = np.full((source.bands, *surface.shape), *empty)
-    keys: list[tuple[str, int]] = []
-    index = np.full(surface.shape, -1, "int16")
-    last = None
-    for orbit, seams in _seams(source.reference):
-        last = _geometry(source, orbit, seams.bounds, rows, cols, surface)
-        if last is not None:
-            here = np.full(surface.shape, -1, "int16")
-            burst_of(*last, seams.bounds, here)
-            index = np.where((index < 0) & (here >= 0), here + len(keys), index).astype("int16")
-            keys += seams.keys
-    shown = {keys[at]: at for at in np.unique(index[index >= 0])}
-    for number, product in enumerate(source.slices):
-        wanted = _wanted(product, shown)
-        if not wanted:
+    cut: Iterable[tuple[Seams, Place | None]]
+    own: Iterable[tuple[Seams, Place | None]]
+    cut = _solved(source, source.reference, rows, cols, surface)
+    if source.slices == source.reference:
+        cut = own = list(cut)  # the pass cuts itself: what is solved serves twice
+    else:
+        own = _solved(source, source.slices, rows, cols, surface)
+    index, shown = _burst_index(cut, surface.shape)
+    for product, (_, place) in zip(source.slices, own, strict=True):
+        if place is None:
             continue
-        if source.slices != source.reference or len(source.slices) > 1:
-            orbit, seams = _seams(source.slices)[number]
-            if not seams.keys:
-                continue  # an earlier product holds all of its bursts
-            last = _geometry(source, orbit, seams.bounds, rows, cols, surface)
-        if last is not None:
-            for files, images, at, key in wanted:
-                chosen = (index == shown.pop(key)) if key in shown else None
-                if chosen is not None:
-                    _fill(files, images, at, last, chosen, out)
+        for files, images in zip(product, images_of(product), strict=True):
+            for at, burst in enumerate(images[0].bursts):
+                key = burst.swath, burst.number
+                if key in shown:  # else nowhere in the block, or filled from an earlier product
+                    _fill(files, images, at, place, index == shown.pop(key), out)
     return out
 
 
-def _wanted(
-    product: Slice, shown: dict[tuple[str, int], int]
-) -> list[tuple[tuple[Files, ...], tuple[SlcImage, ...], int, tuple[str, int]]]:
-    """Bursts of a product that are shown: files, annotations, place in the image and key."""
-    return [
-        (files, images, at, (burst.swath, burst.number))
-        for files, images in zip(product, images_of(product), strict=True)
-        for at, burst in enumerate(images[0].bursts)
-        if (burst.swath, burst.number) in shown
-    ]
+def _burst_index(
+    cut: Iterable[tuple[Seams, Place | None]], shape: tuple[int, ...]
+) -> tuple[NDArray[np.int16], dict[tuple[str, int], int]]:
+    """Number of the burst that shows each pixel, negative for none, and numbers by burst."""
+    keys: list[tuple[str, int]] = []
+    index = np.full(shape, -1, "int16")
+    for seams, place in cut:
+        if place is not None:
+            here = np.full(shape, -1, "int16")
+            burst_of(*place, seams.bounds, here)
+            index = np.where((index < 0) & (here >= 0), here + len(keys), index).astype("int16")
+            keys += seams.keys
+    return index, {keys[at]: at for at in np.unique(index[index >= 0])}
 
 
 def _fill(
     files: tuple[Files, ...],
     images: tuple[SlcImage, ...],
     at: int,
-    place: tuple[Float64, Float64],
+    place: Place,
     chosen: NDArray[np.bool_],
     out: NDArray[Any],
 ) -> None:
@@ -236,9 +241,7 @@ def _fill(
             sample_burst(burst, values, window[:2], image.taps, *place, chosen, gain, out[number])
 
 
-def _window(
-    burst: Burst, place: tuple[Float64, Float64], chosen: NDArray[np.bool_]
-) -> Window | None:
+def _window(burst: Burst, place: Place, chosen: NDArray[np.bool_]) -> Window | None:
     """Part of a burst that holds every tap of the chosen pixels."""
     low_line, high_line, low_sample, high_sample = burst_bounds(burst, *place, chosen)
     if not (low_line <= high_line and low_sample <= high_sample):
