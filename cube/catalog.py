@@ -10,26 +10,34 @@ import difflib
 import importlib.resources
 import os
 import tomllib
+from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cube.cards import Card, Normaliser
 from cube.errors import CatalogError, UnknownNameError
 from cube.events import Aoi, Event, KuroSiwo
 
 __all__ = [
     "Aoi",
+    "Card",
     "Endpoint",
     "Event",
     "KuroSiwo",
+    "Model",
+    "Normaliser",
     "Preset",
     "Storage",
     "events",
     "load_endpoint",
     "load_event",
+    "load_model",
+    "load_normaliser",
     "load_preset",
+    "models",
 ]
 
 _Record = TypeVar("_Record", bound=BaseModel)
@@ -92,6 +100,21 @@ class Preset(_Frozen):
     def name(self) -> str:
         """Name as a cube records it, for example ``flood@1``."""
         return f"{self.id}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as it lies in a catalog or in a folder of its own.
+
+    Attributes
+    ----------
+    card : Card
+    weights : Traversable
+        safetensors file with the weights of all branches.
+    """
+
+    card: Card
+    weights: Traversable
 
 
 def _roots(folder: str | None) -> list[Traversable]:
@@ -220,3 +243,70 @@ def load_preset(name: str, folder: str | None = None) -> Preset:
         Unknown id or malformed record.
     """
     return _load(Preset, "preset", name, folder)
+
+
+def load_normaliser(name: str, folder: str | None = None) -> Normaliser:
+    """Normaliser by its name and version, such as ``kurosiwo@2``.
+
+    Raises
+    ------
+    CatalogError
+        Unknown name, another version than the catalog's, or malformed record.
+    """
+    key, _, version = name.partition("@")
+    found = _load(Normaliser, "normaliser", key, folder)
+    if version != str(found.version):
+        raise UnknownNameError(f"unknown normaliser {name!r}; the catalog has {found.name}")
+    return found
+
+
+def _model(root: Traversable) -> Model:
+    path = root / "card.toml"
+    card = _check(Card, _read(path), path)
+    for branch in card.branches:
+        known = load_normaliser(branch.normaliser).mean
+        missing = sorted({one.band for one in branch.parsed} - known.keys())
+        if missing:
+            raise CatalogError(
+                f"{path}: normaliser {branch.normaliser} has no band {missing[0]}; it has"
+                f" {', '.join(sorted(known))}"
+            )
+    return Model(card, root / "model.safetensors")
+
+
+def models(folder: str | None = None) -> dict[str, Model]:
+    """All models of the search path by id, sorted: folders ``models/ID`` with a ``card.toml``."""
+    found: dict[str, Model] = {}
+    for root in reversed(_roots(folder)):
+        homes = root / "models"
+        if not homes.is_dir():
+            continue
+        for home in sorted(homes.iterdir(), key=lambda entry: entry.name):
+            if (home / "card.toml").is_file():
+                model = _model(home)
+                if model.card.id != home.name:
+                    raise CatalogError(
+                        f"{home}: holds model {model.card.id!r}; name the folder after it"
+                    )
+                found[model.card.id] = model
+    return dict(sorted(found.items()))
+
+
+def load_model(name: str, folder: str | None = None) -> Model:
+    """Model by id, or by the path of its folder.
+
+    Raises
+    ------
+    CatalogError
+        Unknown id (near names are offered), no such folder, or malformed card.
+    """
+    if os.sep in name or name.startswith("."):
+        if not (Path(name) / "card.toml").is_file():
+            raise CatalogError(
+                f"{name}: no model there; give a folder with card.toml and model.safetensors"
+            )
+        return _model(Path(name))
+    known = models(folder)
+    if name not in known:
+        raise UnknownNameError(f"unknown model {name!r}; {_near(name, list(known))}")
+    return known[name]

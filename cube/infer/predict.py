@@ -1,202 +1,351 @@
-"""A network applied to a cube chunk by chunk, with the values that it has on the whole.
-
-Each chunk is grown by as far as the network looks, in whole cells of its coarsest level counted
-from the grid's origin, and trimmed afterwards: what a pixel gets does not depend on the chunks but
-for the last bit or two of float32, as convolutions add up in another order at other sizes.
-"""
+"""Models applied to cubes chunk by chunk, with the values that they have on the whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from cube.cards import Card, Input
+from cube.catalog import Model, load_model, load_normaliser
 from cube.errors import PlanError
-from cube.infer.models import Card, Normaliser, open_network, read_card
-from cube.infer.networks import UNet
+from cube.infer.blocks import DROPOUT_TILE, Predictor, Reference
+from cube.infer.channels import reach
+from cube.infer.engine import Layout, map_chunks
+from cube.infer.weights import Precision, network_of, open_networks
+from cube.kernels.flood import NO_DATA, classify
 
-__all__ = ["infer"]
+__all__ = ["infer", "predictor"]
 
-_TILE = 1024
+ModelName = str | Path
+_UNCERTAINTY = {
+    "entropy": ("entropy of the classes", "nat"),
+    "aleatoric": ("variance of the probability of the likeliest class over its logits", "1"),
+    "epistemic": ("variance of the probability of the likeliest class over networks", "1"),
+    "mutual_information": ("entropy that the networks' disagreement adds", "nat"),
+}
 
 
-def infer(ds: xr.Dataset, model: str | Path) -> xr.Dataset:
-    """Probability of each class of a model at every pixel.
+def infer(
+    ds: xr.Dataset,
+    model: ModelName | Sequence[ModelName] = "default",
+    *,
+    device: str = "auto",
+    precision: Precision = "float32",
+    passes: int = 0,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Probabilities of a model's classes at every pixel, and how uncertain they are.
 
     Parameters
     ----------
     ds : Dataset
         With the bands that the model's card names, linear power, dimensions y and x and any others
-        (such as time); lazy or not, with or without coordinates.
-    model : str or Path
-        Folder of a model: ``card.toml`` and ``model.safetensors``.
+        (such as time); lazy or not, with or without coordinates. ``reference_vv`` … may lie over
+        ``track`` as in a cube (then ``relative_orbit`` says which is whose), or over y and x.
+    model : str, Path or sequence of them
+        Id in the catalog or folder of a model; several are an ensemble and must give the same.
+    device : str
+        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` …
+    precision : str
+        ``float32``, or ``bfloat16`` where it agrees with float32 on the device.
+    passes : int
+        Passes with channels left out at random, for models with dropout; noise belongs to tiles of
+        512 by 512 pixels of the array, so it does not depend on the chunks.
+    seed : int
+        Of `passes`.
 
     Returns
     -------
     Dataset
-        `ds` with ``NAME_probability``, float32, for every class of the card: lazy where `ds` is,
-        NaN where a band is.
+        `ds` with the layers of the card (``water_probability`` …), ``entropy``, ``aleatoric`` of
+        heteroscedastic models, ``epistemic`` and ``mutual_information`` of several networks or
+        passes: float32, lazy where `ds` is, NaN where an input is missing. Where the model tells
+        flood, also ``flood``: 0 dry, 1 permanent water, 2 flood, 255 no data, by
+        `cube.kernels.flood.classify` with the ``permanent_water`` and ``mask`` of `ds`.
 
     Raises
     ------
     CatalogError
         No such model, or weights that are not its.
     PlanError
-        Bands missing, or not linear power.
+        Bands missing or not linear power, models that do not fit together, no such device.
     """
-    folder = Path(model).absolute()
-    card = read_card(folder)
-    bands = _bands(ds, card)
-    network = open_network(str(folder), card.sha256)
-    options = {
-        "folder": str(folder),
-        "card": card,
-        "stride": network.stride,
-        "halo": -(-network.reach // network.stride) * network.stride,
-    }
+    names = [model] if isinstance(model, str | Path) else list(model)
+    function, layout = predictor(
+        names, device=device, precision=precision, passes=passes, seed=seed, held=_held(ds)
+    )
+    bands = _bands(ds, function.inputs)
     found = xr.apply_ufunc(
-        _probabilities,
+        partial(map_chunks, function=function, layout=layout),
         bands,
         input_core_dims=[["band"]],
-        output_core_dims=[["class"]],
-        kwargs=options,
+        output_core_dims=[["layer"]],
         dask="allowed",
         keep_attrs=False,
     )
-    added = {}
-    for number, name in enumerate(card.classes):
-        layer = found.isel({"class": number}, drop=True)
-        attrs = {"long_name": f"probability of {name.replace('_', ' ')}", "units": "1"}
-        attrs["model"] = f"{card.id}@{card.version}"
-        added[f"{name}_probability"] = layer.assign_attrs(attrs)
+    card = function.cards[0]
+    added = {
+        name: found.isel(layer=number, drop=True).assign_attrs(_attrs(name, function))
+        for number, name in enumerate(function.layers)
+    }
+    if {"water_probability", "flood_probability"} <= added.keys():
+        added["flood"] = _flood(ds, added, card)
     return ds.assign(added)
 
 
-def _bands(ds: xr.Dataset, card: Card) -> xr.DataArray:
-    """Bands in the card's order, y and x last but for the band."""
-    missing = [name for name in card.bands if name not in ds]
-    if missing:
-        held = ", ".join(map(str, ds.data_vars)) or "nothing"
-        raise PlanError(f"model {card.id} needs {', '.join(missing)}; the Dataset holds {held}")
-    for name in card.bands:
-        if str(ds[name].attrs.get("units", "1")).lower() in ("db", "decibel", "decibels"):
+def predictor(
+    models: Sequence[ModelName],
+    *,
+    device: str = "auto",
+    precision: Precision = "float32",
+    passes: int = 0,
+    seed: int = 0,
+    held: frozenset[str] | None = None,
+) -> tuple[Predictor, Layout]:
+    """Function of blocks of some models, and the layout that it needs.
+
+    Parameters
+    ----------
+    models, device, precision, passes, seed
+        See `infer`.
+    held : frozenset of str, optional
+        Variables that there are: branches that need others are left out.
+
+    Raises
+    ------
+    CatalogError, PlanError
+        See `infer`.
+    """
+    if not models:
+        raise PlanError("no model given; give one or more ids or folders")
+    if passes < 0:
+        raise PlanError(f"{passes} passes; give 0 or more")
+    chosen = _device(device)
+    opened = [load_model(str(one)) for one in models]
+    cards = _fitting([_usable(one, held) for one in opened])
+    references = []
+    for name, one in zip(models, opened, strict=True):
+        where = str(name) if str(name) == one.card.id else str(Path(name).absolute())
+        references.append(Reference(where, one.card.sha256))
+        open_networks(where, one.card.sha256, chosen, precision)  # refused now, not in a worker
+    if passes and not all(branch.network.dropout for card in cards for branch in card.branches):
+        raise PlanError(f"model {cards[0].name} has no dropout; give several models, or no passes")
+    stride = int(np.lcm.reduce([network_of(b).stride for card in cards for b in card.branches]))
+    far = max(
+        network_of(branch).reach + reach(load_normaliser(branch.normaliser))
+        for card in cards
+        for branch in card.branches
+    )
+    halo = -(-far // stride) * stride
+    layers = (*cards[0].layers, *_uncertainty(cards[0], len(cards) * max(passes, 1)))
+    function = Predictor(
+        members=tuple(references),
+        cards=tuple(cards),
+        inputs=cards[0].inputs,
+        layers=layers,
+        halo=halo,
+        stride=stride,
+        device=chosen,
+        precision=precision,
+        passes=passes,
+        seed=seed,
+    )
+    align = DROPOUT_TILE if passes else stride
+    return function, Layout(align, -(-halo // align) * align, len(layers))
+
+
+def _held(ds: xr.Dataset) -> frozenset[str]:
+    return frozenset(map(str, ds.variables))
+
+
+def _usable(model: Model, held: frozenset[str] | None) -> Card:
+    """Card with the branches whose inputs there are; one that has none is whole."""
+    card = model.card
+    if held is None:
+        return card
+    branches = tuple(
+        branch for branch in card.branches if all(one.variable in held for one in branch.parsed)
+    )
+    if not branches:
+        wanted = {one.variable for one in card.branches[-1].parsed}
+        raise PlanError(
+            f"model {card.name} needs {', '.join(sorted(wanted - held))}; the Dataset holds"
+            f" {', '.join(sorted(held)) or 'nothing'}"
+        )
+    return card.model_copy(update={"branches": branches})
+
+
+def _fitting(cards: list[Card]) -> list[Card]:
+    """The same cards, of which all have the branches and classes of the first."""
+
+    def kind(card: Card) -> list[object]:
+        own = {"network", "temperature"}  # members may differ in these
+        return [branch.model_dump(exclude=own) for branch in card.branches]
+
+    for card in cards[1:]:
+        if kind(card) != kind(cards[0]):
             raise PlanError(
-                f"{name} is in decibels, model {card.id} takes linear power: give"
-                f" 10 ** ({name} / 10)"
+                f"models {cards[0].name} and {card.name} differ in branches, inputs, classes, heads or normalisers;"
+                " members of an ensemble must agree in them"
             )
-        if {"y", "x"} - set(ds[name].dims):
-            raise PlanError(
-                f"{name} has dimensions {', '.join(map(str, ds[name].dims))}; needs y, x"
-            )
-    stacked = xr.concat([ds[name].drop_vars(ds[name].coords) for name in card.bands], "band")
+    return cards
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name)
+    except RuntimeError as error:
+        raise PlanError(f"device {name!r}: unknown; give auto, cpu or cuda") from error
+    if kind.type == "cuda" and not (
+        torch.cuda.is_available() and (kind.index or 0) < torch.cuda.device_count()
+    ):
+        raise PlanError(
+            f"device {name}: this torch sees {torch.cuda.device_count()} GPUs; give auto or cpu"
+        )
+    return name
+
+
+def _uncertainty(card: Card, networks: int) -> tuple[str, ...]:
+    names = ["entropy"]
+    if any(branch.head == "heteroscedastic" for branch in card.branches):
+        names.append("aleatoric")
+    if networks > 1:
+        names += ["epistemic", "mutual_information"]
+    return tuple(names)
+
+
+def _bands(ds: xr.Dataset, inputs: Sequence[str]) -> xr.DataArray:
+    """Inputs in order as the last dimension, y and x before it."""
+    arrays = [_input(ds, Input.parse(name)) for name in inputs]
+    arrays = list(xr.broadcast(*arrays))
+    stacked = xr.concat(arrays, "band", coords="minimal", compat="override")
     return stacked.transpose(..., "y", "x", "band")
 
 
-def _probabilities(values: Any, **options: Any) -> Any:
-    """Probabilities (..., y, x, class) of values (..., y, x, band)."""
-    if not isinstance(values, da.Array):
-        return _block(values, **options)
-    stride, halo = options["stride"], options["halo"]
-    axes = values.ndim - 3, values.ndim - 2
-    chunks = {
-        axis: (1,) * size if axis not in axes else _aligned(values.chunks[axis], stride, halo)
-        for axis, size in enumerate(values.shape[:-1])
-    }
-    values = values.rechunk({**chunks, values.ndim - 1: -1})
-    depth = {axis: halo if values.numblocks[axis] > 1 else 0 for axis in axes}
-    wide = da.overlap.overlap(values, depth=depth, boundary="none")
-    classes = len(options["card"].classes)
-    found = da.map_blocks(
-        _block,
-        wide,
-        dtype=np.float32,
-        chunks=(*wide.chunks[:-1], (classes,)),
-        meta=np.empty((0,) * values.ndim, np.float32),
-        **options,
+def _input(ds: xr.Dataset, one: Input) -> xr.DataArray:
+    array = ds[one.variable]
+    if str(array.attrs.get("units", "1")).lower() in ("db", "decibel", "decibels"):
+        raise PlanError(
+            f"{one.variable} is in decibels, models take linear power: give"
+            f" 10 ** ({one.variable} / 10)"
+        )
+    if {"y", "x"} - set(array.dims):
+        raise PlanError(
+            f"{one.variable} has dimensions {', '.join(map(str, array.dims))}; needs y, x"
+        )
+    if "track" in array.dims:
+        array = _of_passes(ds, array)
+    if one.earlier:
+        array = _earlier(ds, array, one.earlier)
+    return array.drop_vars(array.coords)
+
+
+def _of_passes(ds: xr.Dataset, array: xr.DataArray) -> xr.DataArray:
+    """What belongs to a track, for every pass."""
+    if "relative_orbit" not in ds.variables or "track" not in array.coords:
+        raise PlanError(
+            f"{array.name} lies over track, and relative_orbit does not say whose it is; give it"
+            " over y, x, or with both coordinates"
+        )
+    tracks = array["track"].values.tolist()
+    numbers = np.atleast_1d(ds["relative_orbit"].values).tolist()
+    missing = sorted(set(numbers) - set(tracks))
+    if missing:
+        raise PlanError(f"{array.name} has no track {missing[0]}; it has {tracks}")
+    places = xr.DataArray(
+        [tracks.index(one) for one in numbers], dims=ds["relative_orbit"].dims or "time"
     )
-    return da.overlap.trim_internal(found, depth, boundary="none")
+    return array.isel(track=places if ds["relative_orbit"].ndim else int(places[0]))
 
 
-def _aligned(sizes: tuple[int, ...], stride: int, halo: int) -> tuple[int, ...]:
-    """Chunks whose edges are multiples of the stride and none of which is smaller than the halo."""
-    length = sum(sizes)
-    edges = [0]
-    for edge in np.cumsum(sizes)[:-1]:
-        edge = round(int(edge) / stride) * stride
-        if edge - edges[-1] >= max(halo, 1) and length - edge >= max(halo, 1):
-            edges.append(edge)
-    return tuple(np.diff([*edges, length]).tolist())
-
-
-def _block(
-    values: NDArray[Any], *, folder: str, card: Card, stride: int, halo: int
-) -> NDArray[np.float32]:
-    """Probabilities of one block, whose first row and column are multiples of the stride."""
-    height, width = values.shape[-3:-1]
-    flat = values.reshape(-1, height, width, values.shape[-1]).astype("float32", copy=False)
-    out = np.full((len(flat), height, width, len(card.classes)), np.nan, "float32")
-    network = open_network(folder, card.sha256)
-    for one, probability in zip(flat, out, strict=True):
-        known = np.isfinite(one).all(axis=-1)
-        if not known.any():
-            continue
-        if one[known].min() < 0:
-            raise PlanError(
-                f"model {card.id} takes linear power, found {one[known].min():g}; are the bands in"
-                " decibels?"
-            )
-        channels = _normalised(one, known, card.normaliser)
-        for rows, cols in _tiles(height, width, stride):
-            _tile(network, channels, (rows, cols), halo, probability)
-        probability[~known] = np.nan
-    return out.reshape(*values.shape[:-1], len(card.classes))
-
-
-def _tiles(height: int, width: int, stride: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of a block that a network takes at once: what its layers hold grows with them."""
-    edge = max(_TILE // stride, 1) * stride
-    for top in range(0, height, edge):
-        for left in range(0, width, edge):
-            yield slice(top, min(top + edge, height)), slice(left, min(left + edge, width))
-
-
-def _tile(
-    network: UNet,
-    channels: NDArray[np.float32],
-    tile: tuple[slice, slice],
-    halo: int,
-    out: NDArray[np.float32],
-) -> None:
-    """Fill a tile of `out` (y, x, class), from the tile and as far around it as is looked."""
-    wide, inner = [], []
-    for part, size in zip(tile, channels.shape[1:], strict=True):
-        first = max(part.start - halo, 0)
-        wide.append(slice(first, min(part.stop + halo, size)))
-        inner.append(slice(part.start - first, part.stop - first))
-    given = channels[:, wide[0], wide[1]]
-    ends = [(0, -size % network.stride) for size in given.shape[1:]]
-    padded = torch.from_numpy(np.pad(given, ((0, 0), *ends)))
-    with torch.inference_mode():
-        logits = network(padded[None])[0, :, inner[0], inner[1]]
-        out[tile] = torch.sigmoid(logits).permute(1, 2, 0).numpy()
-
-
-def _normalised(
-    values: NDArray[np.float32], known: NDArray[np.bool_], normaliser: Normaliser
-) -> NDArray[np.float32]:
-    """Channels (band, y, x) of values (y, x, band); unknown pixels are an average one."""
-    clamped = np.clip(values, normaliser.low, normaliser.high)
-    if normaliser.scale == "decibel":
-        clamped = 10 * np.log10(clamped)
-    mean, deviation = (
-        np.asarray(part, "float32") for part in (normaliser.mean, normaliser.deviation)
+def _earlier(ds: xr.Dataset, array: xr.DataArray, back: int) -> xr.DataArray:
+    """The band `back` passes before, on the same track; NaN where there is none."""
+    if "time" not in array.dims:
+        raise PlanError(f"{array.name}[-{back}] is asked for, and {array.name} has no time")
+    tracks = (
+        ds["relative_orbit"].values
+        if "relative_orbit" in ds.variables
+        else np.zeros(array.sizes["time"], int)
     )
-    scaled = (clamped - mean) / deviation
-    scaled[~known] = 0
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1), "float32")
+    order = (
+        np.argsort(ds["time"].values, kind="stable")
+        if "time" in ds.coords
+        else np.arange(len(tracks))
+    )
+    source = np.full(len(tracks), -1)
+    for track in np.unique(tracks):
+        members = [index for index in order if tracks[index] == track]
+        source[members[back:]] = members[: len(members) - back] if back < len(members) else []
+    moved = array.isel(time=np.maximum(source, 0))
+    there = xr.DataArray(source >= 0, dims="time")
+    return moved.drop_vars("time", errors="ignore").where(there)
+
+
+def _attrs(name: str, function: Predictor) -> Mapping[str, Any]:
+    members = " ".join(card.name for card in function.cards)
+    if name in _UNCERTAINTY:
+        long_name, units = _UNCERTAINTY[name]
+    else:
+        long_name, units = (
+            f"probability of {name.removesuffix('_probability').replace('_', ' ')}",
+            "1",
+        )
+    attrs: dict[str, Any] = {"long_name": long_name, "units": units, "model": members}
+    if function.passes:
+        attrs |= {"dropout_passes": function.passes, "seed": function.seed}
+    return attrs
+
+
+def _classes(
+    water: NDArray[np.floating],
+    flood: NDArray[np.floating],
+    permanent: NDArray[np.integer],
+    mask: NDArray[np.integer],
+    *,
+    threshold: float,
+) -> NDArray[np.uint8]:
+    """Classes from probabilities: new is water of which more than half is flood."""
+    old = np.where(water > 0, 1 - flood / np.where(water > 0, water, 1), 0)
+    shape = np.shape(water)
+    return classify(
+        water,
+        np.broadcast_to(permanent, shape),
+        old,
+        None,
+        np.broadcast_to(mask, shape),
+        water=threshold,
+    )
+
+
+def _flood(ds: xr.Dataset, found: Mapping[str, xr.DataArray], card: Card) -> xr.DataArray:
+    permanent = (
+        ds["permanent_water"] if "permanent_water" in ds else xr.DataArray(np.uint8(NO_DATA))
+    )
+    mask = ds["mask"] if "mask" in ds else xr.DataArray(np.uint8(0))
+    if "track" in mask.dims:
+        mask = _of_passes(ds, mask)
+    layers = [found["water_probability"], found["flood_probability"]]
+    given = [*layers, permanent.drop_vars(permanent.coords), mask.drop_vars(mask.coords)]
+    out: xr.DataArray = xr.apply_ufunc(
+        _classes,
+        *given,
+        kwargs={"threshold": card.water_threshold},
+        dask="parallelized",
+        output_dtypes=[np.uint8],
+        keep_attrs=False,
+    )
+    return out.transpose(*layers[0].dims).assign_attrs(
+        long_name="flood class",
+        flag_values=np.array([0, 1, 2, NO_DATA], "uint8"),
+        flag_meanings="dry permanent_water flood no_data",
+        model=card.name,
+    )

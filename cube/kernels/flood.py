@@ -92,13 +92,19 @@ def drop(
 
 @compiled
 def _class_of(
-    chance: float, permanent: int, before: float, dropped: float, mask: int, least: float
+    chance: float,
+    permanent: int,
+    before: float,
+    dropped: float,
+    mask: int,
+    least: float,
+    water: float,
 ) -> int:
     if np.isnan(chance) or mask & UNSEEN:
         return NO_DATA
     if permanent == 1:
         return PERMANENT
-    if not chance > 0.5:
+    if not chance > water:
         return DRY
     known = not (np.isnan(before) or np.isnan(dropped))
     if not known and permanent == NO_DATA:
@@ -118,12 +124,12 @@ def _classify(
     dropped: Float32,
     mask: UInt8,
     least: float,
+    water: float,
     out: UInt8,
 ) -> None:
     for i in range(out.size):
-        out[i] = _class_of(
-            probability[i], permanent[i], reference_probability[i], dropped[i], mask[i], least
-        )
+        before = reference_probability[i]
+        out[i] = _class_of(probability[i], permanent[i], before, dropped[i], mask[i], least, water)
 
 
 def _layer(
@@ -145,6 +151,7 @@ def classify(
     dropped: NDArray[np.floating] | None = None,
     mask: NDArray[np.integer] | None = None,
     least_drop: float = LEAST_DROP,
+    water: float = 0.5,
 ) -> UInt8:
     """Flood class of each pixel of a pass.
 
@@ -159,7 +166,7 @@ def classify(
     Parameters
     ----------
     probability : float, shape (y, x)
-        Of water in this pass; NaN marks missing. Water is more than one half.
+        Of water in this pass; NaN marks missing.
     permanent : integer, shape (y, x), optional
         0 no, 1 permanent water, 255 (or no layer) unknown.
     reference_probability : float, shape (y, x), optional
@@ -169,6 +176,8 @@ def classify(
     mask : integer, shape (y, x), optional
         Bits 1 layover, 2 shadow, 4 never imaged, 8 sea: no data. 16 slope, 32 height above
         drainage: never flood.
+    water : float
+        What is more probable than this is water in this pass.
 
     Returns
     -------
@@ -195,7 +204,7 @@ def classify(
         _layer(mask, shape, 0, "uint8", "mask"),
     )
     out = np.empty(int(np.prod(shape)), np.uint8)
-    _classify(*layers, float(least_drop), out)
+    _classify(*layers, float(least_drop), float(water), out)
     return out.reshape(shape)
 
 

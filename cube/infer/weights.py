@@ -1,0 +1,153 @@
+"""Networks with their weights, loaded once per process and content; nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save_file
+
+from cube.cards import Branch, Card
+from cube.catalog import load_model, load_normaliser
+from cube.errors import CatalogError
+from cube.infer.networks import UNet, build
+
+__all__ = ["Precision", "check", "join", "network_of", "open_networks", "save"]
+
+Precision = Literal["float32", "bfloat16"]
+_SHOWN = 3
+_PROBE = 128
+AGREEMENT = 0.02
+"""Largest difference in probability that bfloat16 may make on a probe; measured ones are .007."""
+
+log = logging.getLogger(__name__)
+
+
+def network_of(branch: Branch) -> UNet:
+    """Network of a branch with weights that are random."""
+    normaliser = load_normaliser(branch.normaliser)
+    outputs = len(branch.classes) * (2 if branch.head == "heteroscedastic" else 1)
+    sizes = branch.network
+    inputs = len(branch.inputs) * normaliser.channels
+    return build(sizes.name, inputs, outputs, sizes.widths, sizes.patch, sizes.dropout)
+
+
+def check(card: Card, weights: Mapping[str, torch.Tensor], where: str) -> None:
+    """Compare keys and shapes with those of the card's networks.
+
+    Raises
+    ------
+    CatalogError
+        Naming the keys that are missing, of another shape, or of no network.
+    """
+    wanted = {
+        f"{branch.name}.{key}": tuple(value.shape)
+        for branch in card.branches
+        for key, value in network_of(branch).state_dict().items()
+    }
+    given = {key: tuple(value.shape) for key, value in weights.items()}
+    wrong = sorted(key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key))
+    if wrong:
+        shown = "; ".join(
+            f"{key} is {given.get(key, 'missing')}, expected {wanted.get(key, 'none')}"
+            for key in wrong[:_SHOWN]
+        )
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise CatalogError(f"{where}: weights of another network than {card.name} ({shown}{more})")
+
+
+def save(networks: Mapping[str, torch.nn.Module], path: Path) -> None:
+    """Write the weights of branches in half precision.
+
+    Statistics of normalisation keep float32: their squares leave the range of half precision.
+    """
+    tensors = {}
+    for name, network in networks.items():
+        for key, value in network.state_dict().items():
+            small = value.dtype.is_floating_point and "running_" not in key
+            tensors[f"{name}.{key}"] = (value.half() if small else value).cpu().contiguous()
+    save_file(tensors, path)
+
+
+def join(parts: Sequence[Path], path: Path) -> str:
+    """Write the weights of several files as one; returns its sha256."""
+    tensors = {key: value for part in parts for key, value in load_file(part).items()}
+    save_file(tensors, path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def open_networks(where: str, sha256: str, device: str, precision: Precision) -> dict[str, UNet]:
+    """Networks of a model by branch, ready to predict; loaded once per process, content and device.
+
+    Parameters
+    ----------
+    where : str
+        Id in the catalog or folder of the model.
+    sha256 : str
+        Of the weights, as the card says: another file is refused.
+    device : str
+        As torch names it.
+    precision : str
+        ``bfloat16`` is taken back with a warning where it disagrees with float32 on a probe.
+
+    Raises
+    ------
+    CatalogError
+        Weights missing, truncated, of another content than the card's, or of another network.
+    """
+    model = load_model(where)
+    try:
+        content = model.weights.read_bytes()
+    except OSError as error:
+        raise CatalogError(f"{model.weights}: cannot read ({error.strerror})") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise CatalogError(
+            f"{model.weights}: sha256 {found[:12]}…, the card says {sha256[:12]}…; weights and card"
+            " do not belong together, or a download is incomplete"
+        )
+    try:
+        weights = load(content)
+    except SafetensorError as error:
+        raise CatalogError(f"{model.weights}: not a readable safetensors file ({error})") from error
+    check(model.card, weights, str(model.weights))
+    ready = {}
+    for branch in model.card.branches:
+        network, head = network_of(branch), f"{branch.name}."
+        network.load_state_dict(
+            {
+                key.removeprefix(head): value
+                for key, value in weights.items()
+                if key.startswith(head)
+            }
+        )
+        network = network.fuse().to(device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if precision == "bfloat16" and not _agrees(network, device):
+            log.warning(
+                "%s: bfloat16 changes probabilities by more than %g here; float32 is used",
+                model.card.name,
+                AGREEMENT,
+            )
+            return open_networks(where, sha256, device, "float32")
+        ready[branch.name] = network.bfloat16() if precision == "bfloat16" else network
+    return ready
+
+
+def _agrees(network: UNet, device: str) -> bool:
+    """Whether bfloat16 gives the probabilities of float32 on a probe of random channels."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = network.inputs
+    probe = torch.randn(1, inputs, _PROBE, _PROBE, generator=generator).to(device)
+    with torch.inference_mode():
+        exact = network(probe)
+        rough = deepcopy(network).bfloat16()(probe.bfloat16()).float()
+    return bool((torch.sigmoid(exact) - torch.sigmoid(rough)).abs().max() <= AGREEMENT)
