@@ -67,6 +67,8 @@ def random_weights(
     torch.manual_seed(seed)
     network = UNet(inputs, outputs, widths)
     for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data.mul_(2.5)  # else the biases outweigh what is seen
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(std=0.3)
             module.running_var.uniform_(0.5, 2)
@@ -94,6 +96,8 @@ def single_model(folder: Path, seed: int = 0) -> Path:
 
 def two_branch_model(folder: Path, seed: int = 0) -> Path:
     """Before and during, and one date alone; heteroscedastic, with dropout."""
-    weights = named("change", random_weights(12, 6, seed))
+    change = random_weights(12, 6, seed)
+    change["head.bias"][2] += 1.5  # some pixels are flood
+    weights = named("change", change)
     weights |= named("single", random_weights(6, 4, seed + 100))
     return write_model(folder, weights, HEAD + CHANGE + SINGLE_TOO)

@@ -72,23 +72,19 @@ def _of_two(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add(  # type: ignore[no-untyped-def]
-    powers, shift, first, second, total, weight, out, pixel
-) -> None:
-    """One node: `first` and `second` are the classes that are moved, by -1, 0 or 1."""
-    classes = powers.shape[0]
-    for one in range(classes):
-        step = shift[0] if one == first else (shift[1] if one == second else 0)
-        chance = powers[one, step + 1] / total
-        out[one, pixel] += weight * chance
-        out[classes + one, pixel] += weight * chance * chance
+def _add(powers, one, step, other, turn, total, weight, sums):  # type: ignore[no-untyped-def]
+    """One node: class `one` is moved by `step`, class `other` by `turn` (-1, 0 or 1)."""
+    for number in range(powers.shape[0]):
+        moved = step if number == one else (turn if number == other else 0)
+        chance = powers[number, moved + 1] / total
+        sums[0, number] += weight * chance
+        sums[1, number] += weight * chance * chance
 
 
 @compiled
 def _of_more(mean: Float32, scale: Float32, temperature: float, out: Float32) -> None:
     classes, pixels = mean.shape
-    powers = np.empty((classes, 3))
-    shift = np.zeros(2, np.int64)
+    powers, sums = np.empty((classes, 3)), np.empty((2, classes))
     centre = 1 + (classes * classes - 7 * classes) / 18
     axis, corner = (4 - classes) / 18, 1 / 36
     for pixel in range(pixels):
@@ -99,28 +95,23 @@ def _of_more(mean: Float32, scale: Float32, temperature: float, out: Float32) ->
         for one in range(classes):
             middle = np.exp((mean[one, pixel] - most) / temperature)
             factor = np.exp(min(abs(scale[one, pixel]) * ROOT3 / temperature, 300.0))
-            powers[one, 0], powers[one, 1], powers[one, 2] = (
-                middle / factor,
-                middle,
-                middle * factor,
-            )
+            powers[one, 0] = middle / factor
+            powers[one, 1] = middle
+            powers[one, 2] = middle * factor
             total += middle
-            out[one, pixel] = out[classes + one, pixel] = 0.0
-        shift[:] = 0
-        _add(powers, shift, 0, 0, total, centre, out, pixel)
+        sums[:] = 0.0
+        _add(powers, -1, 0, -1, 0, total, centre, sums)
         for one in range(classes):
-            for sign in (-1, 1):
-                shift[0], shift[1] = sign, 0
-                moved = total + powers[one, sign + 1] - powers[one, 1]
-                _add(powers, shift, one, -1, moved, axis, out, pixel)
+            for step in (-1, 1):
+                moved = total + powers[one, step + 1] - powers[one, 1]
+                _add(powers, one, step, -1, 0, moved, axis, sums)
                 for other in range(one + 1, classes):
                     for turn in (-1, 1):
-                        shift[1] = turn
                         both = moved + powers[other, turn + 1] - powers[other, 1]
-                        _add(powers, shift, one, other, both, corner, out, pixel)
+                        _add(powers, one, step, other, turn, both, corner, sums)
         for one in range(classes):
-            first = out[one, pixel]
-            out[classes + one, pixel] = max(out[classes + one, pixel] - first * first, 0.0)
+            out[one, pixel] = sums[0, one]
+            out[classes + one, pixel] = max(sums[1, one] - sums[0, one] ** 2, 0.0)
 
 
 def class_probabilities(

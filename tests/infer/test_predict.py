@@ -150,6 +150,7 @@ def test_flood_obeys_permanent_water_and_the_mask(two_branches):
     unknown = found.water_probability.isnull()
     flood = found.flood.where(~unknown, 255)
     assert set(np.unique(flood[:20].where(~unknown[:20], 1))) == {1}
+    assert (found.flood_probability > 0.5).any()
     assert (flood[30:40] == 255).all()
     assert not (flood[50:60] == 2).any()
     assert (flood[60:] == 2).any()
@@ -394,7 +395,7 @@ def test_a_reference_over_track_without_tracks_is_refused(two_branches):
 def test_a_model_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(CatalogError, match="no model there"):
         cube.infer(scene(1), tmp_path)
-    with pytest.raises(CatalogError, match="unknown model .defualt."):
+    with pytest.raises(CatalogError, match="unknown model 'defualt'"):
         cube.infer(scene(1), "defualt")
 
 

@@ -1,0 +1,71 @@
+"""Examples to learn from: repeatable, unlike one another, and physical where it can be said."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+
+from cube.simulate.examples import FLOOD, PERMANENT, UNKNOWN, Speckles, examples
+from cube.simulate.landscapes import landscape
+from cube.simulate.world import Cover
+
+
+def decibel(power: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(power)
+
+
+def test_the_same_seed_gives_the_same_examples():
+    first, second = (list(islice(examples(7, 48, 3), 4)) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        for name, band in one.bands.items():
+            np.testing.assert_array_equal(band, other.bands[name])
+        np.testing.assert_array_equal(one.classes, other.classes)
+    assert not np.array_equal(first[0].vv, first[1].vv)
+    assert not np.array_equal(first[0].vv, next(examples(8, 48, 3)).vv)
+
+
+def test_images_are_linear_power_and_classes_are_the_cubes():
+    for one in islice(examples(1, 64, 5), 30):
+        for band in one.bands.values():
+            assert band.dtype == np.float32
+            assert band.min() > 0
+            assert np.isfinite(band).all()
+        assert set(np.unique(one.classes)) <= {0, PERMANENT, FLOOD, UNKNOWN}
+
+
+def test_water_is_darker_than_land_on_the_whole_and_new_water_than_before():
+    dark, land, now, before = [], [], [], []
+    for one in islice(examples(2, 96, 20), 80):
+        dark.append(decibel(one.vh)[one.classes == PERMANENT])
+        land.append(decibel(one.vh)[one.classes == 0])
+        now.append(decibel(one.vv)[one.classes == FLOOD])
+        before.append(decibel(one.reference_vv)[one.classes == FLOOD])
+    dark, land, now, before = (np.median(np.concatenate(one)) for one in (dark, land, now, before))
+    assert dark < land - 5
+    assert now < before - 2
+
+
+def test_speckle_has_a_mean_of_one_and_the_looks_of_its_dates():
+    rng = np.random.default_rng(0)
+    speckles = Speckles(rng, count=8, size=256)
+    one = [speckles.draw((200, 200), 1, rng) for _ in range(12)]
+    eight = [speckles.draw((200, 200), 8, rng) for _ in range(12)]
+    assert np.mean(one) == np.float32(1.0) or abs(np.mean(one) - 1) < 0.01
+    looks = 1 / np.var(one, axis=(1, 2))
+    assert 2.5 < looks.min() <= looks.max() < 7  # three to six, some correlated
+    assert np.var(eight) < np.var(one) / 4
+
+
+def test_landscapes_hold_what_they_promise():
+    rng = np.random.default_rng(5)
+    lands = [landscape(96, rng) for _ in range(30)]
+    covers = set(np.unique(np.concatenate([one.cover.ravel() for one in lands])))
+    assert covers == {int(one) for one in Cover if one is not Cover.WATER}
+    wet = [(one.standing_m < 0).mean() for one in lands]
+    assert min(wet) == 0
+    assert max(wet) > 0.2
+    part = lands[0].part(slice(3, 10), slice(5, 9))
+    assert part.cover.shape == (7, 4)
+    assert part.fields.shape == (3, 7, 4)
+    assert part.slope.shape == (2, 7, 4)
