@@ -174,6 +174,34 @@ class Card(_Frozen):
             raise ValueError("branches are named twice")
         return self
 
+    def having(self, held: frozenset[str]) -> Card:
+        """The same with the branches whose inputs are held; none may be left.
+
+        Raises
+        ------
+        ValueError
+            No branch has all of its inputs.
+        """
+        kept = tuple(
+            branch for branch in self.branches if all(one.variable in held for one in branch.parsed)
+        )
+        if not kept:
+            wanted = {one.variable for one in self.branches[-1].parsed}
+            raise ValueError(
+                f"model {self.name} needs {', '.join(sorted(wanted - held))}; found"
+                f" {', '.join(sorted(held)) or 'nothing'}"
+            )
+        return self.model_copy(update={"branches": kept})
+
+    def uncertainty(self, networks: int) -> tuple[str, ...]:
+        """Layers of uncertainty that this many networks or passes give."""
+        names = ["entropy"]
+        if any(branch.head == "heteroscedastic" for branch in self.branches):
+            names.append("aleatoric")
+        if networks > 1:
+            names += ["epistemic", "mutual_information"]
+        return tuple(names)
+
     @property
     def layers(self) -> tuple[str, ...]:
         """Probabilities that any branch gives, in order."""

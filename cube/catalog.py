@@ -116,6 +116,13 @@ class Model:
     card: Card
     weights: Traversable
 
+    @property
+    def where(self) -> str:
+        """What `load_model` finds it by in another process: a packaged model by its id."""
+        folder = Path(str(self.weights)).parent
+        packaged = Path(str(importlib.resources.files("catalogs"))) / "models"
+        return self.card.id if folder.parent == packaged else str(folder.absolute())
+
 
 def _roots(folder: str | None) -> list[Traversable]:
     roots: list[Traversable] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,7 +12,47 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from cube.cli_benchmark import benchmark_app
+from cube.cli_events import events_app
+from cube.cli_models import infer, models_app, train
 from cube.errors import CubeError
+from cube.options import (
+    Aoi,
+    Backscatter,
+    Bbox,
+    Before,
+    CatalogDir,
+    Collection,
+    Crs,
+    Cube,
+    DemDatum,
+    DemFile,
+    During,
+    Engine,
+    Event,
+    Geoid,
+    Hand,
+    Json,
+    Memory,
+    Model,
+    NoiseEquivalent,
+    OrbitPlace,
+    Out,
+    Overwrite,
+    PathDelay,
+    Permanent,
+    PresetName,
+    Product,
+    Reference,
+    Resolution,
+    Scheduler,
+    Scratch,
+    Sea,
+    Source,
+    SpeckleName,
+    Workers,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from pipelines.plan import Plan
@@ -29,9 +68,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-events_app = typer.Typer(help="The events in the catalog.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
-benchmark_app = typer.Typer(help="How exact and how fast it is.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 app.add_typer(benchmark_app, name="benchmark")
 
 
@@ -66,83 +104,6 @@ def _numbers(value: str, option: str) -> list[float]:
         return [float(part) for part in value.split(",")]
     except ValueError as error:
         raise typer.BadParameter(f"{option} {value!r}: not numbers") from error
-
-
-Event = Annotated[str | None, typer.Option(help="Event id, or the path of its TOML file.")]
-Aoi = Annotated[str | None, typer.Option(help="Area of the event; its first by default.")]
-Bbox = Annotated[str | None, typer.Option(help="W,S,E,N in degrees, instead of an event.")]
-During = Annotated[str | None, typer.Option(help="Days of the flood, A/B.")]
-Before = Annotated[str | None, typer.Option(help="Days before the flood, A/B.")]
-Source = Annotated[
-    str | None, typer.Option(help="Folder of products or catalog, STAC API URL, or endpoint id.")
-]
-Collection = Annotated[
-    str | None, typer.Option(help="STAC collection; that of the endpoint by default.")
-]
-Product = Annotated[
-    str, typer.Option(help="grd (radar geometry), rtc (terrain-corrected) or slc (complex).")
-]
-PresetName = Annotated[
-    str | None, typer.Option("--preset", help="Recipe of presets.toml; the product's by default.")
-]
-Engine = Annotated[str, typer.Option(help="What reads rtc products: stackstac or odc-stac.")]
-Backscatter = Annotated[
-    str | None,
-    typer.Option(help="gamma0_rtc (terrain-flattened), gamma0, sigma0 or beta0; rtc has its own."),
-]
-SpeckleName = Annotated[
-    str | None,
-    typer.Option(
-        "--speckle",
-        help="none, boxcar, lee, refined-lee or lee-sigma, on the radar image.",
-    ),
-]
-Sea = Annotated[
-    str | None,
-    typer.Option(help="Sea to mask: none, dem (void or level 0), or a raster where it is 1."),
-]
-NoiseEquivalent = Annotated[
-    bool, typer.Option("--noise-equivalent", help="Keep the noise-equivalent sigma nought too.")
-]
-Resolution = Annotated[str | None, typer.Option(help="Metres, or Y,X in units of the CRS.")]
-Crs = Annotated[str | None, typer.Option(help="utm or EPSG:N.")]
-DemFile = Annotated[
-    str | None, typer.Option("--dem", help="DEM: file or endpoint id; the source's by default.")
-]
-Geoid = Annotated[
-    str | None, typer.Option(help="Raster of geoid undulations for the DEM; EGM96 is shipped.")
-]
-DemDatum = Annotated[str | None, typer.Option(help="egm2008, egm96 or ellipsoid.")]
-OrbitPlace = Annotated[
-    str | None,
-    typer.Option(
-        "--orbit", help="Orbit file (.EOF), or folder of them; the annotations' by default."
-    ),
-]
-PathDelay = Annotated[
-    str, typer.Option(help="none, or standard: ranges through a standard troposphere.")
-]
-Permanent = Annotated[
-    str | None, typer.Option("--permanent-water", help="Raster of 0/1/255, endpoint id, or none.")
-]
-Hand = Annotated[
-    str | None,
-    typer.Option(help="Height above nearest drainage: file, or none; else from the DEM."),
-]
-Reference = Annotated[
-    str,
-    typer.Option(help="recent (10 passes), kurosiwo (2), a window of the event, or days A/B."),
-]
-Model = Annotated[str | None, typer.Option(help="Water model: bayes or none.")]
-Out = Annotated[str | None, typer.Option(help="Cube to write; EVENT.zarr by default.")]
-Scheduler = Annotated[str, typer.Option(help="threads, processes, or HOST:PORT of a cluster.")]
-Workers = Annotated[int | None, typer.Option(help="Threads or processes; all cores by default.")]
-Memory = Annotated[str | None, typer.Option("--memory-limit", help="Per worker; 3GB by default.")]
-Scratch = Annotated[str | None, typer.Option(help="Folder for what can be made again.")]
-CatalogDir = Annotated[str | None, typer.Option("--catalog", help="Folder with events, presets.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing cube.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Cube = Annotated[Path, typer.Argument(help="Cube (Zarr store).")]
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -227,7 +188,7 @@ def plan(as_json: Json = False, **options: Any) -> None:
     """Print what a build would read, write and need, and stop."""
     found = _make_plan(_request(options))
     if as_json:
-        _print_json(found.as_json())
+        print_json(found.as_json())
     else:
         _print_plan(found)
 
@@ -249,10 +210,6 @@ def _closing(path: Path, found: Plan, truth: Path | None) -> list[str]:
     from pipelines.report import closing_lines
 
     return closing_lines(path, found, truth)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
 
 
 @app.command()
@@ -296,7 +253,7 @@ def info(cube: Cube, as_json: Json = False) -> None:
 
     found = look(cube)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         for line in info_lines(found):
             typer.echo(line)
@@ -323,7 +280,7 @@ def verify(
 
     found = compare(cube, truth, time)
     if as_json:
-        _print_json(found.as_json())
+        print_json(found.as_json())
     else:
         for line in verdict_lines(found):
             typer.echo(line)
@@ -348,105 +305,8 @@ def simulate(
     typer.echo(str(run(folder, seed=seed, small=small, scenario=scenario, product=product)))
 
 
-@events_app.command("list")
-def events_list(catalog: CatalogDir = None, as_json: Json = False) -> None:
-    """List the events of the catalog."""
-    from cube.catalog import events
-
-    found = events(catalog)
-    if as_json:
-        _print_json({key: event.model_dump(mode="json") for key, event in found.items()})
-        return
-    from pipelines.event_report import event_list_lines
-
-    for line in event_list_lines(found.values()):
-        typer.echo(line)
-
-
-@events_app.command("show")
-def events_show(
-    event: Annotated[str, typer.Argument(help="Event id or TOML file.")],
-    catalog: CatalogDir = None,
-    as_json: Json = False,
-) -> None:
-    """Show one event with the sources of its numbers."""
-    from cube.catalog import load_event
-    from pipelines.event_report import event_lines
-
-    found = load_event(event, catalog)
-    if as_json:
-        _print_json(found.model_dump(mode="json"))
-    else:
-        for line in event_lines(found):
-            typer.echo(line)
-
-
-@events_app.command("check")
-def events_check(catalog: CatalogDir = None, as_json: Json = False) -> None:
-    """Check every event file; list what is not verified, and what other data sets hold too."""
-    from pipelines.event_report import check_lines
-    from pipelines.events import check_events
-
-    found = check_events(catalog)
-    if as_json:
-        _print_json(found.as_json())
-    else:
-        for line in check_lines(found):
-            typer.echo(line)
-
-
-@events_app.command("import")
-def events_import(
-    catalogue: Annotated[
-        Path, typer.Option(help="Kuro Siwo's catalogue.gpkg, or a folder of them.")
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="Catalog folder to write; $CUBE_CATALOG by default.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Fill the areas of Kuro Siwo's events in from its catalogue."""
-    from pipelines.event_report import import_lines
-    from pipelines.events import import_catalogue
-
-    found = import_catalogue(catalogue, out)
-    if as_json:
-        _print_json(found.as_json())
-    else:
-        for line in import_lines(found):
-            typer.echo(line)
-
-
-@benchmark_app.command("sar")
-def benchmark_sar(
-    products: Annotated[
-        list[Path], typer.Argument(metavar="SAFE...", help="SAFE folders or zips, GRD or SLC.")
-    ],
-    orbit: OrbitPlace = None,
-    speed: Annotated[
-        bool | None,
-        typer.Option("--speed/--no-speed", help="Time the kernels too; where a GRD is given."),
-    ] = None,
-    peers: Annotated[
-        bool | None,
-        typer.Option(
-            "--peers/--no-peers",
-            help="Time xarray-sentinel and sarsen too, in minutes; where they are installed.",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Compare our geometry with the products' own geolocation grids, and our speed with peers'."""
-    from pipelines.benchmark_sar import benchmark, benchmark_lines
-    from pipelines.runner import Progress
-
-    orbits = None if orbit is None else Path(orbit)
-    found = benchmark(products, orbits, speed=speed, peers=peers, say=Progress().say)
-    if as_json:
-        _print_json(found)
-    else:
-        for line in benchmark_lines(found):
-            typer.echo(line)
+app.command()(infer)
+app.command()(train)
 
 
 def _fail(line: str) -> NoReturn:

@@ -31,7 +31,7 @@ one plan are equal byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,6 +47,8 @@ __all__ = [
     "Role",
     "Variable",
     "cube_variables",
+    "model_attrs",
+    "model_variables",
     "pair_coordinates",
     "pair_variables",
 ]
@@ -385,6 +387,38 @@ def pair_variables(
     return tuple(found)
 
 
+_OF_MODELS = {
+    "flood_probability": ("probability of water that is not permanent", "1"),
+    "entropy": ("entropy of the classes", "nat"),
+    "aleatoric": ("variance of the probability of the likeliest class over its logits", "1"),
+    "epistemic": ("variance of the probability of the likeliest class over networks", "1"),
+    "mutual_information": ("entropy that the disagreement of networks adds", "nat"),
+}
+
+
+def model_attrs(name: str) -> dict[str, str]:
+    """CF attributes of a layer that models give: probabilities of classes, and uncertainty.
+
+    Examples
+    --------
+    >>> model_attrs("urban_probability")
+    {'long_name': 'probability of urban', 'units': '1'}
+    """
+    plain = f"probability of {name.removesuffix('_probability').replace('_', ' ')}", "1"
+    long_name, units = _OF_MODELS.get(name, plain)
+    return {"long_name": long_name, "units": units}
+
+
+def model_variables(layers: Iterable[str]) -> list[Variable]:
+    """Layers per pass that only some models give, of those named."""
+    nan = float("nan")
+    return [
+        Variable(name, _PASS, "float32", nan, model_attrs(name))
+        for name in _OF_MODELS
+        if name in layers
+    ]
+
+
 def _water_variables(layers: frozenset[str]) -> list[Variable]:
     nan = float("nan")
     found = []
@@ -401,6 +435,7 @@ def _water_variables(layers: frozenset[str]) -> list[Variable]:
     if "water" in layers:
         attrs = {"long_name": "probability of open water", "units": "1"}
         found.append(Variable("water_probability", _PASS, "float32", nan, attrs))
+    found += model_variables(layers)
     if "flood" in layers:
         found += [
             Variable("flood", _PASS, "uint8", NO_DATA, {"long_name": "flood classes", **_CLASSES}),

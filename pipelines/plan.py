@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cube.errors import DemError, SearchError
+from cube.errors import DemError, PlanError, SearchError
 from cube.readers.dem import Dem, chosen_geoid
 from cube.readers.passes import Pass, group_passes
 from cube.readers.raster import identity as file_identity
@@ -163,7 +163,8 @@ def identity_of(resolved: Resolved) -> dict[str, Any]:
         "hand": "none"
         if resolved.hand == "none"
         else _file(resolved.hand) or "from the DEM by pyflwdir",
-        "model": resolved.model,
+        "model": resolved.network.card.name if resolved.network else resolved.model,
+        "model_sha256": [resolved.network.card.sha256] if resolved.network else None,
     }
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
@@ -311,6 +312,20 @@ def _check_dem(resolved: Resolved) -> None:
     )
 
 
+def _network_layers(
+    resolved: Resolved, polarisations: tuple[str, ...], *, referenced: bool
+) -> list[str]:
+    """What a network gives beside water and flood, by its branches that have their inputs."""
+    if resolved.network is None:
+        return []
+    held = {*polarisations, *(f"reference_{name}" for name in polarisations if referenced)}
+    try:
+        card = resolved.network.card.having(frozenset(held))
+    except ValueError as error:
+        raise PlanError(f"{error}; choose --model bayes or none") from error
+    return [*card.layers, *card.uncertainty(1)]
+
+
 def _layers(
     resolved: Resolved, polarisations: tuple[str, ...], passes: tuple[PassRecord, ...]
 ) -> tuple[tuple[str, ...], list[str]]:
@@ -346,6 +361,7 @@ def _layers(
         layers.append("permanent_water")
     if water:
         layers += ["water", "flood"]
+        layers += _network_layers(resolved, polarisations, referenced=bool(referenced))
         if not referenced and "permanent_water" not in layers:
             notes.append(
                 "flood will be 255 (unknown) everywhere: there is neither a pass before the event"

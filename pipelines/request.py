@@ -10,7 +10,7 @@ from typing import TypeGuard
 import platformdirs
 from odc.geo.geobox import GeoBox
 
-from cube.catalog import Endpoint, Event, Preset, load_event, load_preset
+from cube.catalog import Endpoint, Event, Model, Preset, load_event, load_model, load_preset
 from cube.errors import PlanError
 from cube.grid import BBox, check_bbox, crs_of, target_grid
 from cube.readers.dem import Dem, open_dem
@@ -103,6 +103,8 @@ class Resolved:
         Relative orbits wanted; empty is all.
     grid : GeoBox
     backscatter, model : str
+    network : Model or None
+        Of the catalog, where the model is none of those without.
     dem : Dem or Tiled
     permanent_water : str, Tiled or None
         Path, or an endpoint's tiles.
@@ -136,6 +138,7 @@ class Resolved:
     grid: GeoBox
     backscatter: str
     model: str
+    network: Model | None
     dem: Dem | Tiled
     permanent_water: str | Tiled | None
     hand: str | None
@@ -220,8 +223,7 @@ def resolve(request: Request) -> Resolved:
         truth = known if known.is_file() else None
     bbox = _bbox(request, event)
     model = request.model or preset.model
-    if model not in MODELS:
-        raise PlanError(f"unknown model {model!r}; choose {' or '.join(MODELS)}")
+    network = None if model in MODELS else load_model(model, request.catalog)
     if model != "none" and request.product == "slc":
         raise PlanError(
             f"--model {model}: water is told from detected images; leave the option out, or build"
@@ -236,6 +238,7 @@ def resolve(request: Request) -> Resolved:
         grid=_grid(request, preset, bbox),
         backscatter=_backscatter(request, preset),
         model=model,
+        network=network,
         dem=_dem(request, event, source, endpoint),
         permanent_water=_water(request, event, endpoint),
         hand=_hand(request, event),

@@ -10,6 +10,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from cube.catalog import Model
 from cube.kernels.speckle import FILTERS
 from cube.kernels.water import WaterModel, fit
 from cube.readers.passes import Pass
@@ -23,7 +24,6 @@ from cube.steps.flood import (
     flood_classes,
     permanent_water,
     reference,
-    summary,
 )
 from cube.steps.levels import bright_levels
 from cube.steps.relief import Reach, level_reach, reach_of, read_relief
@@ -38,7 +38,6 @@ from cube.store.write import (
     Journal,
     Target,
     set_flag,
-    set_summary,
     stored_array,
 )
 from pipelines.layers import Maps
@@ -46,6 +45,7 @@ from pipelines.plan import Plan
 from pipelines.request import Resolved
 from pipelines.runner import Progress, Runner
 from pipelines.single_look import references_of, single_look_source, slices_of, targets_of
+from pipelines.summary import write_summary
 from pipelines.writing import write_stage
 
 __all__ = ["Stages"]
@@ -91,7 +91,9 @@ class Stages:
             self._permanent()
             for index in range(len(self._passes)):
                 self._flood(index)
-            self._summary()
+            write_summary(
+                self._path, self._plan, self._shape, self._block, self._runner, self._progress
+            )
         else:
             for index in range(len(self._passes)):
                 set_flag(Path(self._path), "complete", index)
@@ -295,6 +297,9 @@ class Stages:
     def _flood(self, index: int) -> None:
         if self._flag("complete", index):
             return
+        if self._resolved.network is not None:
+            self._by_network(self._resolved.network, index)
+            return
         track = self._plan.passes[index].track
         number = self._plan.tracks.index(track)
         referenced = "reference" in self._plan.layers and (
@@ -316,32 +321,21 @@ class Stages:
         )
         set_flag(Path(self._path), "complete", index)
 
-    def _told(self) -> bool:
-        """Whether flood can be told at all; without, its layers stay unknown, as unwritten."""
-        layers = self._plan.layers
-        return "reference" in layers or "permanent_water" in layers
+    def _by_network(self, network: Model, index: int) -> None:
+        """Water, flood and their uncertainty by a model of the catalog."""
+        # torch takes two seconds and 300 MB, which other builds do without
+        from cube.infer.cubes import pass_layers
+        from pipelines.infer import pass_source
 
-    def _summary(self) -> None:
-        """Extent, first flood and duration over the passes during and after the event."""
-        passes = self._plan.passes
-        members = [index for index, one in enumerate(passes) if one.role != "before"]
-        if members and self._told():
-            times = np.array([passes[index].time for index in members], "datetime64[us]")
-            micros = times.astype("int64")
-            days = tuple((micros - micros[0]) / 86_400e6)
-            layers = tuple(StoredLayer(self._path, "flood", index) for index in members)
-            targets = [
-                Target("flood_extent"),
-                Target("flood_first", None, tuple(int(value) for value in micros)),
-                Target("flood_duration"),
-            ]
-            self._stage(
-                "summary",
-                f"summary of {len(members)} passes",
-                summary(layers, days, self._shape, self._block),
-                targets,
-            )
-        set_summary(Path(self._path), sorted(f"{one.platform} {one.time}" for one in passes))
+        source = pass_source(self._path, self._plan, index, [network.where])
+        layers = source.predictor.layers
+        self._stage(
+            f"flood_{index}",
+            f"water and flood {self._name(index)}",
+            pass_layers(source, self._shape, self._block),
+            [*(Target(name, index) for name in layers), Target("flood", index)],
+        )
+        set_flag(Path(self._path), "complete", index)
 
 
 def _raster(path: str | Path | None) -> Raster | None:

@@ -56,6 +56,10 @@ STEPS = {"change": 5000, "single": 9000}
 """Half an hour to an hour of one core each."""
 
 
+LANDSCAPES, UNSEEN = 400, 40
+"""Landscapes to draw examples of, and batches to calibrate on, at most."""
+
+
 @dataclass(frozen=True)
 class _Job:
     branch: Branch
@@ -67,8 +71,16 @@ class _Job:
 
 def _train(job: _Job) -> Trained:
     told = partial(_tell, job.branch.name, job.recipe.steps)
+    # a short training needs no more landscapes than it looks at
+    some = min(LANDSCAPES, job.recipe.steps * job.recipe.batch)
     return train_branch(
-        job.branch, examples, job.recipe, job.seed, job.weights, told, device=job.device
+        job.branch,
+        partial(examples, landscapes=some),
+        job.recipe,
+        job.seed,
+        job.weights,
+        told,
+        device=job.device,
     )
 
 
@@ -109,7 +121,7 @@ def train(out: str | Path, *, seed: int = 0, steps: int | None = None, device: s
         jobs = [
             _Job(
                 branch,
-                Recipe(steps or STEPS[branch.name]),
+                _recipe(steps or STEPS[branch.name]),
                 seed,
                 device,
                 Path(folder) / f"{branch.name}.safetensors",
@@ -122,6 +134,10 @@ def train(out: str | Path, *, seed: int = 0, steps: int | None = None, device: s
     card = _card(target.name, found, sha256, seed, [job.recipe.steps for job in jobs])
     write_card(card, target / "card.toml")
     return card
+
+
+def _recipe(steps: int) -> Recipe:
+    return Recipe(steps, unseen=min(UNSEEN, max(steps, 2)))
 
 
 def _run(jobs: Sequence[_Job], workers: int) -> list[Trained]:

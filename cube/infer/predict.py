@@ -10,26 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 
 from cube.cards import Card, Input
 from cube.catalog import Model, load_model, load_normaliser
 from cube.errors import PlanError
 from cube.infer.blocks import DROPOUT_TILE, Predictor, Reference
 from cube.infer.channels import reach
+from cube.infer.classes import flood_classes
 from cube.infer.engine import Layout, map_chunks
 from cube.infer.weights import Precision, network_of, open_networks
-from cube.kernels.flood import NO_DATA, classify
+from cube.kernels.flood import NO_DATA
+from cube.schema import model_attrs
 
 __all__ = ["infer", "predictor"]
 
 ModelName = str | Path
-_UNCERTAINTY = {
-    "entropy": ("entropy of the classes", "nat"),
-    "aleatoric": ("variance of the probability of the likeliest class over its logits", "1"),
-    "epistemic": ("variance of the probability of the likeliest class over networks", "1"),
-    "mutual_information": ("entropy that the networks' disagreement adds", "nat"),
-}
 
 
 def infer(
@@ -108,6 +103,7 @@ def predictor(
     passes: int = 0,
     seed: int = 0,
     held: frozenset[str] | None = None,
+    catalog: str | None = None,
 ) -> tuple[Predictor, Layout]:
     """Function of blocks of some models, and the layout that it needs.
 
@@ -117,6 +113,8 @@ def predictor(
         See `infer`.
     held : frozenset of str, optional
         Variables that there are: branches that need others are left out.
+    catalog : str, optional
+        Folder of the user's models.
 
     Raises
     ------
@@ -128,11 +126,11 @@ def predictor(
     if passes < 0:
         raise PlanError(f"{passes} passes; give 0 or more")
     chosen = _device(device)
-    opened = [load_model(str(one)) for one in models]
+    opened = [load_model(str(one), catalog) for one in models]
     cards = _fitting([_usable(one, held) for one in opened])
     references = []
-    for name, one in zip(models, opened, strict=True):
-        where = str(name) if str(name) == one.card.id else str(Path(name).absolute())
+    for one in opened:
+        where = one.where
         references.append(Reference(where, one.card.sha256))
         open_networks(where, one.card.sha256, chosen, precision)  # refused now, not in a worker
     if passes and not all(branch.network.dropout for card in cards for branch in card.branches):
@@ -144,7 +142,7 @@ def predictor(
         for branch in card.branches
     )
     halo = -(-far // stride) * stride
-    layers = (*cards[0].layers, *_uncertainty(cards[0], len(cards) * max(passes, 1)))
+    layers = (*cards[0].layers, *cards[0].uncertainty(len(cards) * max(passes, 1)))
     function = Predictor(
         members=tuple(references),
         cards=tuple(cards),
@@ -166,20 +164,13 @@ def _held(ds: xr.Dataset) -> frozenset[str]:
 
 
 def _usable(model: Model, held: frozenset[str] | None) -> Card:
-    """Card with the branches whose inputs there are; one that has none is whole."""
-    card = model.card
+    """Card with the branches whose inputs there are."""
     if held is None:
-        return card
-    branches = tuple(
-        branch for branch in card.branches if all(one.variable in held for one in branch.parsed)
-    )
-    if not branches:
-        wanted = {one.variable for one in card.branches[-1].parsed}
-        raise PlanError(
-            f"model {card.name} needs {', '.join(sorted(wanted - held))}; the Dataset holds"
-            f" {', '.join(sorted(held)) or 'nothing'}"
-        )
-    return card.model_copy(update={"branches": branches})
+        return model.card
+    try:
+        return model.card.having(held)
+    except ValueError as error:
+        raise PlanError(str(error)) from error
 
 
 def _fitting(cards: list[Card]) -> list[Card]:
@@ -192,8 +183,8 @@ def _fitting(cards: list[Card]) -> list[Card]:
     for card in cards[1:]:
         if kind(card) != kind(cards[0]):
             raise PlanError(
-                f"models {cards[0].name} and {card.name} differ in branches, inputs, classes, heads or normalisers;"
-                " members of an ensemble must agree in them"
+                f"models {cards[0].name} and {card.name} differ in branches, inputs, classes,"
+                " heads or normalisers; members of an ensemble must agree in them"
             )
     return cards
 
@@ -212,15 +203,6 @@ def _device(name: str) -> str:
             f"device {name}: this torch sees {torch.cuda.device_count()} GPUs; give auto or cpu"
         )
     return name
-
-
-def _uncertainty(card: Card, networks: int) -> tuple[str, ...]:
-    names = ["entropy"]
-    if any(branch.head == "heteroscedastic" for branch in card.branches):
-        names.append("aleatoric")
-    if networks > 1:
-        names += ["epistemic", "mutual_information"]
-    return tuple(names)
 
 
 def _bands(ds: xr.Dataset, inputs: Sequence[str]) -> xr.DataArray:
@@ -292,38 +274,10 @@ def _earlier(ds: xr.Dataset, array: xr.DataArray, back: int) -> xr.DataArray:
 
 def _attrs(name: str, function: Predictor) -> Mapping[str, Any]:
     members = " ".join(card.name for card in function.cards)
-    if name in _UNCERTAINTY:
-        long_name, units = _UNCERTAINTY[name]
-    else:
-        long_name, units = (
-            f"probability of {name.removesuffix('_probability').replace('_', ' ')}",
-            "1",
-        )
-    attrs: dict[str, Any] = {"long_name": long_name, "units": units, "model": members}
+    attrs: dict[str, Any] = {**model_attrs(name), "model": members}
     if function.passes:
         attrs |= {"dropout_passes": function.passes, "seed": function.seed}
     return attrs
-
-
-def _classes(
-    water: NDArray[np.floating],
-    flood: NDArray[np.floating],
-    permanent: NDArray[np.integer],
-    mask: NDArray[np.integer],
-    *,
-    threshold: float,
-) -> NDArray[np.uint8]:
-    """Classes from probabilities: new is water of which more than half is flood."""
-    old = np.where(water > 0, 1 - flood / np.where(water > 0, water, 1), 0)
-    shape = np.shape(water)
-    return classify(
-        water,
-        np.broadcast_to(permanent, shape),
-        old,
-        None,
-        np.broadcast_to(mask, shape),
-        water=threshold,
-    )
 
 
 def _flood(ds: xr.Dataset, found: Mapping[str, xr.DataArray], card: Card) -> xr.DataArray:
@@ -336,7 +290,7 @@ def _flood(ds: xr.Dataset, found: Mapping[str, xr.DataArray], card: Card) -> xr.
     layers = [found["water_probability"], found["flood_probability"]]
     given = [*layers, permanent.drop_vars(permanent.coords), mask.drop_vars(mask.coords)]
     out: xr.DataArray = xr.apply_ufunc(
-        _classes,
+        flood_classes,
         *given,
         kwargs={"threshold": card.water_threshold},
         dask="parallelized",

@@ -19,7 +19,7 @@ from cube.catalog import load_model, load_normaliser
 from cube.errors import CatalogError
 from cube.infer.networks import UNet, build
 
-__all__ = ["Precision", "check", "join", "network_of", "open_networks", "save"]
+__all__ = ["Precision", "check", "join", "keep", "network_of", "open_networks", "save"]
 
 Precision = Literal["float32", "bfloat16"]
 _SHOWN = 3
@@ -78,8 +78,13 @@ def save(networks: Mapping[str, torch.nn.Module], path: Path) -> None:
 
 def join(parts: Sequence[Path], path: Path) -> str:
     """Write the weights of several files as one; returns its sha256."""
-    tensors = {key: value for part in parts for key, value in load_file(part).items()}
-    save_file(tensors, path)
+    return keep({key: value for part in parts for key, value in load_file(part).items()}, path)
+
+
+def keep(weights: Mapping[str, torch.Tensor], path: Path) -> str:
+    """Write weights as they are; returns the sha256 of the file."""
+    save_file(dict(weights), path)
+    path.chmod(0o644)  # safetensors leaves it to its owner alone
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -15,10 +15,12 @@ from cube.errors import StoreError
 from cube.schema import Variable
 from cube.store.template import chunks_of, consolidate, create_array
 
-__all__ = ["COHERENCE", "IMAGES", "add_layers", "finish", "read_addition", "remove_layers"]
+__all__ = ["COHERENCE", "IMAGES", "MODEL", "add_layers", "finish", "read_addition", "remove_layers"]
 
 COHERENCE = "coherence"
 """Attribute of a cube that says which pairs it holds coherence of, and how it was made."""
+MODEL = "model"
+"""Attribute of a cube that says which models told water and flood anew."""
 IMAGES = "images"
 """Attribute of a cube of detected images that holds the plan of complex ones."""
 

@@ -33,6 +33,7 @@ __all__ = [
     "create_array",
     "read_plan",
     "remove",
+    "replace_plan",
     "spatial_ref_attrs",
 ]
 
@@ -270,3 +271,12 @@ def read_plan(path: Path, *, any_format: bool = False) -> dict[str, Any] | None:
             " with --overwrite"
         )
     return plan
+
+
+def replace_plan(path: Path, plan: dict[str, Any]) -> None:
+    """Keep another plan in a cube, by one atomic rename."""
+    try:
+        group = zarr.open_group(path, mode="r+", use_consolidated=True)
+        group.attrs[PLAN_ATTRIBUTE] = {**(read_plan(path) or {}), **plan}
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error

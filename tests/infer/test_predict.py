@@ -347,7 +347,7 @@ def test_a_device_without_any_memory_says_what_torch_says(model, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda ds: ds.drop_vars("vh"), "model random@1 needs vh; the Dataset holds"),
+        (lambda ds: ds.drop_vars("vh"), "model random@1 needs vh; found"),
         (lambda ds: ds.assign(vv=ds.vv.assign_attrs(units="dB")), "vv is in decibels"),
         (lambda ds: ds.map(lambda band: 10 * np.log10(band)), "takes linear power, found -"),
         (lambda ds: ds.isel(y=0, drop=True), "vv has dimensions time, x; needs y, x"),

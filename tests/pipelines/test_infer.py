@@ -1,0 +1,153 @@
+"""``cube infer`` and ``cube build --model``: what stands in the cube is what the model says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_models
+import xarray as xr
+
+import cube
+from pipelines import infer as pipeline
+from pipelines.infer import BASE_BYTES, BYTES_PER_PIXEL, infer_cube
+
+LAYERS = ("water_probability", "flood_probability", "entropy", "aleatoric")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    return small_models.two_branch_model(tmp_path_factory.mktemp("model") / "random")
+
+
+@pytest.fixture
+def own_cube(built, tmp_path) -> Path:
+    """A copy of a finished cube that a test may change."""
+    return Path(shutil.copytree(built, tmp_path / "cube.zarr"))
+
+
+@pytest.fixture(scope="session")
+def told(built, model, tmp_path_factory) -> Path:
+    """A cube that the model told anew."""
+    path = Path(shutil.copytree(built, tmp_path_factory.mktemp("told") / "cube.zarr"))
+    infer_cube(path, [str(model)])
+    return path
+
+
+def test_the_cube_holds_what_the_model_says_of_its_arrays(cube_command, own_cube, model):
+    before = cube.open_cube(own_cube).load()
+    out = cube_command("infer", own_cube, "--model", model).fine().out
+    assert "SIMULATED" in out.splitlines()[-1]
+    assert f"told by random@1: {', '.join(LAYERS)}" in out.splitlines()[-1]
+    ds = cube.open_cube(own_cube)
+    expected = cube.infer(before.drop_vars(["water_probability", "flood"]), model)
+    for name in (*LAYERS, "flood"):
+        # convolutions of other sizes add up in another order
+        np.testing.assert_allclose(ds[name], expected[name], atol=1e-6, err_msg=name)
+    assert abs(ds.water_probability - before.water_probability).max() > 0.01
+    assert ds.attrs["floodcube"]["identity"]["model"] == "random@1"
+    assert "flood_extent" in ds
+    assert ds.entropy.attrs["units"] == "nat"
+    for name in ("vv", "vh", "dem", "mask", "permanent_water", "reference_vv"):
+        np.testing.assert_array_equal(ds[name], before[name])
+    again = cube_command("infer", own_cube, "--model", model).fine()
+    assert "nothing to do" in again.err
+
+
+def test_unwritten_layers_read_as_unknown(told):
+    plain = xr.open_zarr(told)
+    assert plain.entropy.encoding.get("_FillValue") is None or np.isnan(
+        plain.entropy.encoding["_FillValue"]
+    )
+    assert plain.flood.dtype == np.uint8
+
+
+def test_stopped_in_the_middle_it_shows_only_what_is_whole_and_goes_on(
+    own_cube, model, told, tree, monkeypatch
+):
+    whole, count = pipeline.pass_layers, []
+
+    def breaks(*args):
+        count.append(1)
+        if len(count) == 3:
+            raise KeyboardInterrupt
+        return whole(*args)
+
+    monkeypatch.setattr(pipeline, "pass_layers", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        infer_cube(own_cube, [str(model)])
+    monkeypatch.setattr(pipeline, "pass_layers", whole)
+    shown = cube.open_cube(own_cube)
+    assert shown.sizes["time"] == 2
+    assert "flood_extent" not in shown
+    assert shown.water_probability.notnull().any(("y", "x")).all()
+    infer_cube(own_cube, [str(model)])
+    assert tree(own_cube) == tree(told)
+
+
+def test_smaller_blocks_change_nothing_but_last_bits(own_cube, model, told):
+    limit = BASE_BYTES + BYTES_PER_PIXEL * (512 + 224) ** 2 + 1
+    infer_cube(own_cube, [str(model)], workers=1, memory_limit=f"{limit}B")
+    one, other = cube.open_cube(own_cube), cube.open_cube(told)
+    for name in LAYERS:
+        np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+
+
+def test_a_build_by_the_model_is_a_build_told_anew(build, small_event, model, told, tmp_path):
+    out = build(small_event, tmp_path / "cube.zarr", "--model", model).fine().out
+    assert "SIMULATED" in out
+    one, other = cube.open_cube(tmp_path / "cube.zarr"), cube.open_cube(told)
+    for name in (*LAYERS, "flood", "flood_extent"):
+        np.testing.assert_allclose(one[name], other[name], atol=1e-6, err_msg=name)
+    # and the cube that was told anew is a cube of that plan
+    again = build(small_event, told, "--model", model).fine()
+    assert "nothing to do" in again.err
+
+
+def test_another_model_or_an_ensemble_takes_the_place(own_cube, model, tmp_path):
+    other = small_models.two_branch_model(tmp_path / "other" / "random", seed=3)
+    infer_cube(own_cube, [str(model)])
+    infer_cube(own_cube, [str(model), str(other)])
+    ds = cube.open_cube(own_cube)
+    assert {"epistemic", "mutual_information"} <= set(ds.data_vars)
+    assert float(ds.epistemic.max()) > 1e-4
+    infer_cube(own_cube, [str(other)])
+    ds = cube.open_cube(own_cube)
+    assert ds.attrs["model"]["models"] == "random@1"
+
+
+# --- refused
+
+
+def test_what_cannot_be_told_is_one_line(cube_command, own_cube, model, tmp_path):
+    said = cube_command("infer", tmp_path / "none.zarr", "--model", model).error
+    assert "no such cube" in said
+    assert "unknown model 'nonsuch'" in cube_command("infer", own_cube, "--model", "nonsuch").error
+    assert "no model there" in cube_command("infer", own_cube, "--model", tmp_path).error
+    assert cube_command("infer", own_cube, "--precision", "int8").code == 2
+
+
+def test_a_model_of_other_bands_is_refused_and_nothing_is_changed(
+    cube_command, own_cube, tmp_path, tree
+):
+    card = small_models.HEAD + small_models.SINGLE.replace(
+        '["vv", "vh"]', '["vv", "reference_vv", "vv[-1]"]'
+    ).replace("copernicusfm-db@1", "kurosiwo@2").replace('"vv[-1]"', '"hh"')
+    folder = tmp_path / "hh" / "random"
+    weights = small_models.named("single", small_models.random_weights(3))
+    small_models.write_model(folder, weights, card)
+    before = tree(own_cube)
+    said = cube_command("infer", own_cube, "--model", folder).error
+    assert "has no band hh" in said
+    assert tree(own_cube) == before
+
+
+def test_an_unfinished_cube_is_finished_first(own_cube, model):
+    from cube.errors import StoreError
+    from cube.store.write import set_flag
+
+    set_flag(own_cube, "complete", 1, False)
+    with pytest.raises(StoreError, match="run its cube build again first"):
+        infer_cube(own_cube, [str(model)])
