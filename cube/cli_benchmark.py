@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cube.options import Json, OrbitPlace, print_json
+from cube.options import Cube, Json, OrbitPlace, print_json
 
 __all__ = ["benchmark_app"]
 
@@ -43,4 +43,26 @@ def benchmark_sar(
         print_json(found)
     else:
         for line in benchmark_lines(found):
+            typer.echo(line)
+
+
+@benchmark_app.command("uncertainty")
+def benchmark_uncertainty(
+    cube: Cube,
+    truth: Annotated[Path, typer.Option(help="Raster of flood classes on the cube's grid.")],
+    time: Annotated[str | None, typer.Option(help="Pass; the last by default.")] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layer of uncertainty; repeatable, all by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score the water probability of a cube, and whether its uncertainty tells errors."""
+    from pipelines.benchmark_uncertainty import benchmark_uncertainty as run
+    from pipelines.benchmark_uncertainty import uncertainty_lines
+
+    found = run(cube, truth, time, layer or ())
+    if as_json:
+        print_json(found.as_json())
+    else:
+        for line in uncertainty_lines(found):
             typer.echo(line)

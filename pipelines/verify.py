@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from cube.errors import PlanError, SourceError, StoreError
@@ -17,7 +18,7 @@ from cube.schema import FloodClass
 from cube.store.opening import open_cube
 from pipelines.cubes import grid_of
 
-__all__ = ["Verdict", "verify"]
+__all__ = ["Verdict", "chosen_pass", "truth_on", "verify"]
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,8 @@ def verify(cube: str | Path, truth: str | Path, time: str | None = None) -> Verd
     ds = open_cube(cube)
     if "flood" not in ds or ds.sizes["time"] == 0:
         raise StoreError(f"{cube}: has no finished flood layer to verify")
-    chosen = ds.isel(time=-1) if time is None else ds.sel(time=_moment(time), method="nearest")
-    raster, _ = describe(str(truth))
-    known = _on_grid(raster, grid_of(ds), str(truth))
+    chosen = chosen_pass(ds, time)
+    known = truth_on(truth, ds)
     found = chosen["flood"].values
     valid = (known != FloodClass.UNKNOWN) & (found != FloodClass.UNKNOWN)
     identity = ds.attrs["floodcube"]["identity"]
@@ -91,6 +91,29 @@ def verify(cube: str | Path, truth: str | Path, time: str | None = None) -> Verd
         simulated=bool(identity.get("simulated")),
         pixels=int(valid.sum()),
     )
+
+
+def chosen_pass(ds: xr.Dataset, time: str | None) -> xr.Dataset:
+    """The pass nearest to a time; the last one without.
+
+    Raises
+    ------
+    PlanError
+        `time` is none.
+    """
+    return ds.isel(time=-1) if time is None else ds.sel(time=_moment(time), method="nearest")
+
+
+def truth_on(truth: str | Path, ds: xr.Dataset) -> Any:
+    """Classes of a raster on a cube's grid, shape (y, x).
+
+    Raises
+    ------
+    SourceError
+        It cannot be read, or lies on another grid.
+    """
+    raster, _ = describe(str(truth))
+    return _on_grid(raster, grid_of(ds), str(truth))
 
 
 def _moment(content: str) -> np.datetime64:
