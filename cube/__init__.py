@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cube.errors import CubeError
     from cube.steps.coherence import coherence
     from cube.steps.interferogram import interferogram
+    from cube.steps.members import coherence_evidence, sieve, vote
     from cube.steps.pairs import coherence_change, coherence_pairs
     from cube.steps.speckle import speckle_filter
     from cube.store.opening import open_cube
@@ -31,6 +32,7 @@ __all__ = [
     "build",
     "coherence",
     "coherence_change",
+    "coherence_evidence",
     "coherence_pairs",
     "infer",
     "info",
@@ -38,9 +40,11 @@ __all__ = [
     "open_cube",
     "plan",
     "quicklook",
+    "sieve",
     "speckle_filter",
     "stack",
     "verify",
+    "vote",
 ]
 
 _HOMES = {
@@ -49,6 +53,7 @@ _HOMES = {
     "build": "pipelines.api",
     "coherence": "cube.steps.coherence",
     "coherence_change": "cube.steps.pairs",
+    "coherence_evidence": "cube.steps.members",
     "coherence_pairs": "cube.steps.pairs",
     "infer": "cube.infer",
     "info": "pipelines.api",
@@ -56,9 +61,11 @@ _HOMES = {
     "open_cube": "cube.store.opening",
     "plan": "pipelines.api",
     "quicklook": "pipelines.api",
+    "sieve": "cube.steps.members",
     "speckle_filter": "cube.steps.speckle",
     "stack": "pipelines.stack",
     "verify": "pipelines.api",
+    "vote": "cube.steps.members",
 }
 
 
