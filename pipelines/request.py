@@ -11,7 +11,7 @@ import platformdirs
 from odc.geo.geobox import GeoBox
 
 from cube.catalog import Endpoint, Event, Model, Preset, load_event, load_model, load_preset
-from cube.errors import PlanError
+from cube.errors import PlanError, UnknownNameError
 from cube.grid import BBox, check_bbox, crs_of, target_grid
 from cube.readers.dem import Dem, open_dem
 from cube.readers.passes import Windows
@@ -223,7 +223,7 @@ def resolve(request: Request) -> Resolved:
         truth = known if known.is_file() else None
     bbox = _bbox(request, event)
     model = request.model or preset.model
-    network = None if model in MODELS else load_model(model, request.catalog)
+    network = None if model in MODELS else _network(model, request.catalog)
     if model != "none" and request.product == "slc":
         raise PlanError(
             f"--model {model}: water is told from detected images; leave the option out, or build"
@@ -363,6 +363,14 @@ def _path_delay(request: Request) -> bool:
             " already; leave the option out, or build --product grd"
         )
     return request.path_delay == "standard"
+
+
+def _network(name: str, catalog: str | None) -> Model:
+    """Model of the catalog, or of a folder."""
+    try:
+        return load_model(name, catalog)
+    except UnknownNameError as error:
+        raise PlanError(f"{error}; or choose {' or '.join(MODELS)}") from error
 
 
 def _bbox(request: Request, event: Event | None) -> BBox:

@@ -14,7 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 
+import cube
+from cube.catalog import load_model
 from cube.kernels import multilook, scores, threshold, water
 
 TILE = 128  # samples; 16 tiles of 1024 cells in a chip of 512 x 512
@@ -108,6 +111,59 @@ def label_seeing(chip: Chip) -> scores.Counts:
         found = np.where(np.isfinite(level), level <= cut, NO_DATA).astype("uint8")
         out.append(scores.count(found, chip.label))
     return max(out, key=lambda counts: np.nan_to_num(counts.iou))
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """Scores of a model on one chip."""
+
+    name: str
+    found: scores.Counts  # by the threshold of the card
+    even: scores.Counts  # by one half
+    otsu: scores.Counts
+    best: scores.Counts
+    reliability: scores.Reliability
+
+
+@cache
+def model_table(data_dir: Path, model: str) -> tuple[ModelRow, ...]:
+    """Scores of a model on every chip that has valid pixels with a label."""
+    threshold_of = load_model(model).card.water_threshold
+    rows = []
+    for chip in chips(data_dir):
+        if not np.isfinite(chip.vv[chip.label != NO_DATA]).any():
+            continue
+        ds = xr.Dataset({"vv": (("y", "x"), chip.vv), "vh": (("y", "x"), chip.vh)})
+        chance = cube.infer(ds, model).water_probability.values
+
+        def at(level: float, chance: np.ndarray = chance, label: np.ndarray = chip.label):
+            found = np.where(np.isnan(chance), NO_DATA, chance > level).astype("uint8")
+            return scores.count(found, label)
+
+        rows.append(
+            ModelRow(
+                chip.name,
+                at(threshold_of),
+                at(0.5),
+                otsu(chip),
+                label_seeing(chip),
+                scores.reliability(chance, chip.label),
+            )
+        )
+    return tuple(rows)
+
+
+def pooled_model(rows: tuple[ModelRow, ...], without: str = "nothing") -> ModelRow:
+    """Sum of all rows but those whose name starts with `without`."""
+    used = [row for row in rows if not row.name.startswith(without)]
+    return ModelRow(
+        "pooled",
+        *(
+            sum((getattr(row, name) for row in used), scores.Counts())
+            for name in ("found", "even", "otsu", "best")
+        ),
+        sum((row.reliability for row in used), scores.Reliability()),
+    )
 
 
 @cache

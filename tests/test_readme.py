@@ -37,13 +37,19 @@ def test_every_file_named_exists():
 
 def test_every_command_and_option_exists(cube_command):
     for command in sorted(
-        set(re.findall(r"`?cube (build|plan|coherence|info|quicklook|verify|simulate)\b", README))
+        set(
+            re.findall(
+                r"`?cube (build|plan|coherence|infer|info|quicklook|train|verify|simulate)\b",
+                README,
+            )
+        )
     ):
         assert cube_command(command, "--help").fine().out
     options = set(re.findall(r"(--[a-z]+(?:-[a-z]+)*)", " ".join(blocks("bash"))))
     known = cube_command("build", "--help").fine().out + cube_command("events", "--help").fine().out
     known += cube_command("benchmark", "sar", "--help").fine().out
-    known += cube_command("simulate", "--help").fine().out
+    for words in (("simulate",), ("infer",), ("verify",), ("benchmark", "uncertainty")):
+        known += cube_command(*words, "--help").fine().out
     assert {option for option in options if option not in known} == set()
 
 

@@ -23,8 +23,9 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 SPREAD = 0.1
-"""Standard deviation of true coherence from pair to pair of one track on ground that stays. It is an
-assumption: a cube with several pairs before the event can tell its own."""
+"""Standard deviation of true coherence from pair to pair of one track on ground that stays.
+
+An assumption: a cube with several pairs before the event can tell its own."""
 MOST_ERROR = 0.2
 """Share of wrong decisions, at even odds, above which a pixel cannot tell."""
 _NODES = 129

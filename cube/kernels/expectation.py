@@ -141,7 +141,7 @@ def class_probabilities(
     --------
     >>> chance, variance = class_probabilities(np.zeros((2, 1)), np.ones((2, 1)))
     >>> chance[1].round(3), variance[1].round(3)
-    (array([0.5], dtype=float32), array([0.072], dtype=float32))
+    (array([0.5], dtype=float32), array([0.068], dtype=float32))
     """
     middle = np.ascontiguousarray(mean, np.float32)
     if middle.ndim < 1 or middle.shape[0] < 2:
