@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from dask.base import annotate
 
 from cube.cards import Card, Input
 from cube.catalog import Model, load_model, load_normaliser
@@ -35,6 +37,7 @@ def infer(
     precision: Precision = "float32",
     passes: int = 0,
     seed: int = 0,
+    resources: Mapping[str, float] | None = None,
 ) -> xr.Dataset:
     """Probabilities of a model's classes at every pixel, and how uncertain they are.
 
@@ -55,6 +58,9 @@ def infer(
         512 by 512 pixels of the array, so it does not depend on the chunks.
     seed : int
         Of `passes`.
+    resources : mapping of str to float, optional
+        What a worker of a cluster must have for a block, such as ``{"GPU": 1}``, as it was started
+        with ``dask worker --resources GPU=1``.
 
     Returns
     -------
@@ -77,14 +83,15 @@ def infer(
         names, device=device, precision=precision, passes=passes, seed=seed, held=_held(ds)
     )
     bands = _bands(ds, function.inputs)
-    found = xr.apply_ufunc(
-        partial(map_chunks, function=function, layout=layout),
-        bands,
-        input_core_dims=[["band"]],
-        output_core_dims=[["layer"]],
-        dask="allowed",
-        keep_attrs=False,
-    )
+    with annotate(resources=dict(resources)) if resources else nullcontext():
+        found = xr.apply_ufunc(
+            partial(map_chunks, function=function, layout=layout),
+            bands,
+            input_core_dims=[["band"]],
+            output_core_dims=[["layer"]],
+            dask="allowed",
+            keep_attrs=False,
+        )
     card = function.cards[0]
     added = {
         name: found.isel(layer=number, drop=True).assign_attrs(_attrs(name, function))
