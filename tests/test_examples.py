@@ -13,10 +13,10 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::ResourceWarning")
-@pytest.mark.parametrize("name", ["01_open_cube", "02_own_event", "03_coherence"])
+@pytest.mark.parametrize("name", ["01_open_cube", "02_own_event", "03_coherence", "04_networks"])
 def test_notebook_runs(name, tmp_path, demo, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(demo.cache))
-    if name == "01_open_cube":
+    if name in ("01_open_cube", "04_networks"):
         shutil.copytree(demo.cube, tmp_path / "demo.zarr")
     notebook = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "committed without outputs"
@@ -33,6 +33,9 @@ def test_notebook_runs(name, tmp_path, demo, monkeypatch):
     if name == "01_open_cube":
         assert "at least once" in printed
         assert "simulated truth" in printed
+    elif name == "04_networks":
+        assert "network: " in printed
+        assert "the members differ on" in printed
     elif name == "03_coherence":
         assert "looks: nothing in common shows 0.12" in printed
         assert "boxes of coherence above 0.7" in printed

@@ -37,6 +37,9 @@ def names(tmp_path_factory):
         "catalogs/events/demo.toml",
         "catalogs/events/pakistan2022.toml",
         "catalogs/geoid/egm96_15.tif",
+        "catalogs/normalisers.toml",
+        "catalogs/models/default/card.toml",
+        "catalogs/models/default/model.safetensors",
     ],
 )
 def test_wheel_holds(name, names):
@@ -50,3 +53,9 @@ def test_wheel_holds_three_packages_and_nothing_else(names):
         "pipelines",
         "catalogs",
     }
+
+
+def test_the_models_of_the_wheel_are_small():
+    weights = list((ROOT / "catalogs" / "models").glob("*/model.safetensors"))
+    assert weights
+    assert sum(path.stat().st_size for path in weights) <= 5e6

@@ -23,6 +23,8 @@ Float32 = NDArray[np.float32]
 LINE_NODES = 7
 """Nodes for two classes."""
 ROOT3 = 1.7320508075688772
+BATCH = 256
+"""Pixels worked on together: their powers stay in the nearest cache."""
 
 
 def line_nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -72,46 +74,71 @@ def _of_two(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add(powers, one, step, other, turn, total, weight, sums):  # type: ignore[no-untyped-def]
-    """One node: class `one` is moved by `step`, class `other` by `turn` (-1, 0 or 1)."""
-    for number in range(powers.shape[0]):
+def _add(  # type: ignore[no-untyped-def]
+    powers, one, step, other, turn, weight, total, sums
+) -> None:
+    """One node: class `one` is moved by `step`, class `other` by `turn` (-1, 0 or 1).
+
+    Pixel by pixel along the last axis, eight at a time.
+    """
+    classes, _, width = powers.shape
+    total[:] = 0
+    for number in range(classes):
         moved = step if number == one else (turn if number == other else 0)
-        chance = powers[number, moved + 1] / total
-        sums[0, number] += weight * chance
-        sums[1, number] += weight * chance * chance
+        values = powers[number, moved + 1]
+        for pixel in range(width):
+            total[pixel] += values[pixel]
+    for pixel in range(width):
+        total[pixel] = 1 / total[pixel]
+    for number in range(classes):
+        moved = step if number == one else (turn if number == other else 0)
+        values, first, second = powers[number, moved + 1], sums[0, number], sums[1, number]
+        for pixel in range(width):
+            chance = values[pixel] * total[pixel]
+            first[pixel] += weight * chance
+            second[pixel] += weight * chance * chance
+
+
+@compiled
+def _exponentials(  # type: ignore[no-untyped-def]
+    mean, scale, start, temperature, powers
+) -> None:
+    classes, _, width = powers.shape
+    for pixel in range(width):
+        place = min(start + pixel, mean.shape[1] - 1)
+        most = mean[0, place]
+        for one in range(1, classes):
+            most = max(most, mean[one, place])
+        for one in range(classes):
+            middle = np.exp((mean[one, place] - most) / temperature)
+            factor = np.exp(min(abs(scale[one, place]) * ROOT3 / temperature, 300.0))
+            powers[one, 0, pixel] = middle / factor
+            powers[one, 1, pixel] = middle
+            powers[one, 2, pixel] = middle * factor
 
 
 @compiled
 def _of_more(mean: Float32, scale: Float32, temperature: float, out: Float32) -> None:
     classes, pixels = mean.shape
-    powers, sums = np.empty((classes, 3)), np.empty((2, classes))
+    powers, total = np.empty((classes, 3, BATCH)), np.empty(BATCH)
+    sums = np.empty((2, classes, BATCH))
     centre = 1 + (classes * classes - 7 * classes) / 18
     axis, corner = (4 - classes) / 18, 1 / 36
-    for pixel in range(pixels):
-        most = mean[0, pixel]
-        for one in range(1, classes):
-            most = max(most, mean[one, pixel])
-        total = 0.0
-        for one in range(classes):
-            middle = np.exp((mean[one, pixel] - most) / temperature)
-            factor = np.exp(min(abs(scale[one, pixel]) * ROOT3 / temperature, 300.0))
-            powers[one, 0] = middle / factor
-            powers[one, 1] = middle
-            powers[one, 2] = middle * factor
-            total += middle
+    for start in range(0, pixels, BATCH):
+        _exponentials(mean, scale, start, temperature, powers)
         sums[:] = 0.0
-        _add(powers, -1, 0, -1, 0, total, centre, sums)
+        _add(powers, -1, 0, -1, 0, centre, total, sums)
         for one in range(classes):
             for step in (-1, 1):
-                moved = total + powers[one, step + 1] - powers[one, 1]
-                _add(powers, one, step, -1, 0, moved, axis, sums)
+                _add(powers, one, step, -1, 0, axis, total, sums)
                 for other in range(one + 1, classes):
                     for turn in (-1, 1):
-                        both = moved + powers[other, turn + 1] - powers[other, 1]
-                        _add(powers, one, step, other, turn, both, corner, sums)
-        for one in range(classes):
-            out[one, pixel] = sums[0, one]
-            out[classes + one, pixel] = max(sums[1, one] - sums[0, one] ** 2, 0.0)
+                        _add(powers, one, step, other, turn, corner, total, sums)
+        for pixel in range(min(BATCH, pixels - start)):
+            for one in range(classes):
+                first = sums[0, one, pixel]
+                out[one, start + pixel] = first
+                out[classes + one, start + pixel] = max(sums[1, one, pixel] - first**2, 0.0)
 
 
 def class_probabilities(
