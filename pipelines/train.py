@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import tempfile
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -117,22 +117,25 @@ def train(out: str | Path, *, seed: int = 0, steps: int | None = None, device: s
         raise PlanError(f"{out}: is there already; choose another folder, or remove it")
     if steps is not None and steps < 1:
         raise PlanError(f"{steps} steps; give 1 or more")
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = [
-            _Job(
-                branch,
-                _recipe(steps or STEPS[branch.name]),
-                seed,
-                device,
-                Path(folder) / f"{branch.name}.safetensors",
-            )
-            for branch in BRANCHES
-        ]
-        found = _run(jobs, 1 if device != "cpu" else len(os.sched_getaffinity(0)))
-        target.mkdir(parents=True)
-        sha256 = join([one.weights for one in found], target / "model.safetensors")
+    # beside the model and not removed if something fails: an hour's work lies there
+    parts = target.with_name(f".{target.name}-parts")
+    parts.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        _Job(
+            branch,
+            _recipe(steps or STEPS[branch.name]),
+            seed,
+            device,
+            parts / f"{branch.name}.safetensors",
+        )
+        for branch in BRANCHES
+    ]
+    found = _run(jobs, 1 if device != "cpu" else len(os.sched_getaffinity(0)))
+    target.mkdir()
+    sha256 = join([one.weights for one in found], target / "model.safetensors")
     card = _card(target.name, found, sha256, seed, [job.recipe.steps for job in jobs])
     write_card(card, target / "card.toml")
+    shutil.rmtree(parts)
     return card
 
 

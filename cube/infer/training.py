@@ -143,7 +143,7 @@ def fit(
     Raises
     ------
     FloatingPointError
-        The loss is not finite.
+        The loss, or a weight or statistic, is not finite.
     """
     network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = deepcopy(network)
@@ -167,10 +167,19 @@ def fit(
         total, since = total + float(loss.detach()), since + 1
         if not math.isfinite(total):
             raise FloatingPointError(f"the loss is {total} at step {step}; lower the rate")
+        if (step + 1) % 100 == 0:
+            _check(average, step)
         if told is not None and (step + 1) % 100 == 0:
             told(step + 1, total / since)
             total, since = 0.0, 0
     return average.eval()
+
+
+def _check(network: nn.Module, step: int) -> None:
+    """Refuse weights or statistics that are not finite: losses hide those of normalisation."""
+    for key, value in network.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise FloatingPointError(f"{key} is not finite at step {step}; lower the rate")
 
 
 def _rate(step: int, recipe: Recipe) -> float:
