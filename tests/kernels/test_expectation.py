@@ -69,6 +69,18 @@ def test_probabilities_add_up_and_stay_within_bounds():
         assert spent.max() <= math.log(classes) + 1e-5
 
 
+def test_a_sure_class_with_a_wide_scale_stays_a_probability():
+    """Where it is moved down nothing may be left of the sum that the others are lost in."""
+    for sure in (40.0, 60.0, 200.0):
+        for scale in (0.5, 5.0, 40.0):
+            mean = np.array([[sure], [0.0], [1.0]])
+            chance, variance = class_probabilities(mean, np.array([[scale], [0.0], [0.1]]))
+            assert np.isfinite(chance).all()
+            assert chance.sum() == pytest.approx(1, abs=1e-5)
+            assert chance.min() >= 0
+            assert np.isfinite(variance).all()
+
+
 def test_entropy_of_missing_is_missing():
     assert np.isnan(entropy(np.array([[np.nan], [0.5]])))[0]
 
