@@ -28,7 +28,7 @@ Float32 = NDArray[np.float32]
 
 DROPOUT_TILE = 512
 """Rows and columns that share the channels left out of one pass."""
-_TILE = 2048
+_TILE = 1024
 _LEAST_TILE = 64
 
 log = logging.getLogger(__name__)
