@@ -12,21 +12,23 @@ import numpy as np
 import xarray as xr
 from dask.base import compute
 
-from cube.errors import PlanError, StoreError
+from cube.errors import PlanError, SourceError, StoreError
 from cube.kernels.expectation import entropy
 from cube.kernels.scores import Reliability
-from cube.kernels.selective import FRACTIONS, Selective
+from cube.kernels.selective import FRACTIONS, Risk, Selective
+from cube.schema import FloodClass
 from cube.steps.scores import lazy_reliability, lazy_selective
 from cube.store.opening import open_cube
 from pipelines.verify import chosen_pass, truth_on
 
 __all__ = ["Verdict", "benchmark_uncertainty", "uncertainty_lines"]
 
-TOPS = {"aleatoric": 0.25, "epistemic": 0.25}
-"""Variances of a probability; of entropies it is the logarithm of the number of classes."""
-LAYERS = ("entropy", "aleatoric", "epistemic", "mutual_information")
 BINARY = "binary_entropy"
 """Of the probability of water itself, which every cube has."""
+TOPS = {"aleatoric": 0.25, "epistemic": 0.25, BINARY: math.log(2)}
+"""Largest values: of variances of a probability, and of the entropy of two classes. A cube does not
+say how many classes its other entropies are of."""
+LAYERS = ("entropy", "aleatoric", "epistemic", "mutual_information")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ class Verdict:
         def told(value: float) -> float | None:
             return None if math.isnan(value) else value
 
+        def risk(one: Risk, curve: str) -> dict[str, Any]:
+            return {
+                "aurc": told(one.aurc),
+                "monotonicity_fraction": told(one.monotonicity),
+                "discard_improvement": told(one.improvement),
+                curve: [told(float(value)) for value in one.discard()],
+            }
+
         return {
             "time": self.time,
             "simulated": self.simulated,
@@ -65,11 +75,10 @@ class Verdict:
             "ece": told(self.reliability.ece),
             "layers": {
                 name: {
-                    "aurc": told(one.aurc),
-                    "monotonicity_fraction": told(one.monotonicity),
-                    "discard_improvement": told(one.improvement),
+                    "pixels": one.pixels,
                     "discarded": FRACTIONS.tolist(),
-                    "error": [told(float(value)) for value in one.discard()],
+                    **risk(one.by_error, "error"),
+                    "by_nll": risk(one.by_loss, "nll"),
                     "mean_right": told(one.mean_right),
                     "mean_wrong": told(one.mean_wrong),
                 }
@@ -99,7 +108,8 @@ def benchmark_uncertainty(
     Raises
     ------
     CubeError
-        No water probability, no such layer, a truth on another grid, or nothing known in both.
+        No water probability, no such layer, a truth on another grid or of other classes, nothing
+        known in both, or values that are no probability or uncertainty.
     """
     ds = open_cube(cube)
     if "water_probability" not in ds or ds.sizes["time"] == 0:
@@ -111,16 +121,17 @@ def benchmark_uncertainty(
             f"{cube}: has no layer {unknown[0]!r} of uncertainty; choose of {', '.join(held)}"
         )
     chosen = chosen_pass(ds, time)
-    known = truth_on(truth, ds)
-    water = np.where(known == 255, 255, np.isin(known, (1, 2))).astype("uint8")
-    real = xr.DataArray(water, dims=("y", "x"))
+    real = xr.DataArray(_water(truth_on(truth, ds), truth), dims=("y", "x"))
     chance = _bare(chosen["water_probability"])
     doubts = {name: _layer(chosen, chance, name) for name in layers or held}
-    tops = {name: TOPS.get(name, math.log(_classes(ds, name))) for name in doubts}
-    found, *selected = compute(
-        lazy_reliability(chance, real),
-        *(lazy_selective(one, chance, real, tops[name]) for name, one in doubts.items()),
-    )
+    tops = TOPS | _entropy_tops({name: one for name, one in doubts.items() if name not in TOPS})
+    try:
+        found, *selected = compute(
+            lazy_reliability(chance, real),
+            *(lazy_selective(one, chance, real, tops[name]) for name, one in doubts.items()),
+        )
+    except ValueError as error:  # of the kernels: the cube holds what they refuse
+        raise StoreError(f"{cube}: {error}; run cube infer on it, or build it anew") from error
     pixels = int(found.number.sum())
     if not pixels:
         raise PlanError(f"{truth}: nothing is known both there and in {cube}; give another --time")
@@ -131,6 +142,23 @@ def benchmark_uncertainty(
         found,
         dict(zip(doubts, selected, strict=True)),
     )
+
+
+def _water(classes: Any, name: str | Path) -> Any:
+    """Flood classes as water: 0, 1, or 255 where unknown; a byte a pixel."""
+    with np.errstate(invalid="ignore"):  # NaN as a byte, which the comparison finds
+        small = classes.astype(np.uint8, copy=False)
+    table = np.full(256, 2, np.uint8)
+    table[[FloodClass.DRY, FloodClass.PERMANENT, FloodClass.FLOOD]] = 0, 1, 1
+    table[FloodClass.UNKNOWN] = FloodClass.UNKNOWN
+    water = table[small]
+    other = (water == 2) | (small != classes)
+    if other.any():
+        raise SourceError(
+            f"{name}: holds {classes[other][0]}, which is no flood class; expected 0 dry,"
+            " 1 permanent water, 2 flood, 255 unknown"
+        )
+    return water
 
 
 def _bare(layer: xr.DataArray) -> xr.DataArray:
@@ -150,9 +178,15 @@ def _binary(chance: Any) -> Any:
     return entropy(np.stack([chance, 1 - chance]))
 
 
-def _classes(ds: xr.Dataset, name: str) -> int:
-    """Classes whose entropy a layer is."""
-    return 3 if name != BINARY and "flood_probability" in ds else 2
+def _entropy_tops(layers: Mapping[str, xr.DataArray]) -> dict[str, float]:
+    """Entropy of the fewest equal classes that the values of each layer fit in.
+
+    Classes that exclude one another, two or three, end at their own logarithm; of those that do
+    not, entropies add up, and two end where four end.
+    """
+    largest = compute(*(one.fillna(0).max() for one in layers.values()))
+    classes = (max(math.ceil(math.exp(min(float(value), 50.0)) - 1e-5), 2) for value in largest)
+    return dict(zip(layers, map(math.log, classes), strict=True))
 
 
 def uncertainty_lines(found: Verdict) -> list[str]:
@@ -164,10 +198,16 @@ def uncertainty_lines(found: Verdict) -> list[str]:
         f"water  NLL {score.nll:.4f}  Brier {score.brier:.4f}  ECE {score.ece:.4f}",
     ]
     for name, one in found.layers.items():
-        errors = " ".join(f"{100 * value:.2f}" for value in one.discard())
+        risk, loss = one.by_error, one.by_loss
+        errors = " ".join(f"{100 * value:.2f}" for value in risk.discard())
+        losses = " ".join(f"{value:.3f}" for value in loss.discard())
+        fewer = "" if one.pixels == found.pixels else f" ({one.pixels:,} pixels)"
         lines += [
-            f"{name}: AURC {one.aurc:.5f}  MF {one.monotonicity:.2f}  DI {one.improvement:.5f}"
+            f"{name}{fewer}: AURC {risk.aurc:.5f}  MF {risk.monotonicity:.2f}"
+            f"  DI {risk.improvement:.5f}"
             f"  mean of right {one.mean_right:.3f}, of wrong {one.mean_wrong:.3f}",
             f"  errors, %, as ninths are left out: {errors}",
+            f"  NLL, as ninths are left out: {losses}"
+            f"  (AURC {loss.aurc:.4f}  MF {loss.monotonicity:.2f}  DI {loss.improvement:.4f})",
         ]
     return lines

@@ -16,6 +16,7 @@ from cube.kernels.selective import selective
 __all__ = ["lazy_reliability", "lazy_selective"]
 
 _FAN = 16
+"""Sums that one task adds: 16 of 100 kB at a time, however many blocks there are."""
 
 
 def lazy_reliability(probability: xr.DataArray, truth: xr.DataArray) -> Delayed:
@@ -37,7 +38,20 @@ def lazy_reliability(probability: xr.DataArray, truth: xr.DataArray) -> Delayed:
 def lazy_selective(
     uncertainty: xr.DataArray, probability: xr.DataArray, truth: xr.DataArray, top: float
 ) -> Delayed:
-    """`cube.kernels.selective.selective` of lazy arrays, see `lazy_reliability`."""
+    """`cube.kernels.selective.selective` of lazy arrays; ``compute`` gives the sums.
+
+    Parameters
+    ----------
+    uncertainty, probability, truth : DataArray
+        The same dimensions in the same order, of any chunks.
+    top : float
+        Largest uncertainty that can be.
+
+    Raises
+    ------
+    ValueError
+        Dimensions or shapes differ.
+    """
     return _summed(functools.partial(selective, top=top), (uncertainty, probability, truth))
 
 
@@ -53,9 +67,11 @@ def _summed(function: Callable[..., Any], arrays: tuple[xr.DataArray, ...]) -> D
     given = [first.chunk() if first.chunks is None else first]
     given += [other.chunk(given[0].chunksizes) for other in arrays[1:]]
     blocks = [one.data.to_delayed().ravel() for one in given]
-    parts = [delayed(function)(*group) for group in zip(*blocks, strict=True)]
+    # pure: keys are told by what goes in, so that equal graphs are one
+    score, add = delayed(function, pure=True), delayed(_add, pure=True)
+    parts = [score(*group) for group in zip(*blocks, strict=True)]
     while len(parts) > 1:
-        parts = [delayed(_add)(parts[start : start + _FAN]) for start in range(0, len(parts), _FAN)]
+        parts = [add(parts[start : start + _FAN]) for start in range(0, len(parts), _FAN)]
     whole: Delayed = parts[0]
     return whole
 

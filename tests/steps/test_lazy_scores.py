@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -34,10 +35,14 @@ def test_chunks_change_nothing(rows, cols):
     found = lazy_selective(doubt.chunk(y=31), lazy, truth, 0.25).compute(scheduler="sync")
     np.testing.assert_array_equal(found.number, whole.number)
     np.testing.assert_array_equal(found.errors, whole.errors)
+    # sums in another order
     np.testing.assert_allclose(found.losses, whole.losses, rtol=1e-12)
+    assert found.mean_right == pytest.approx(whole.mean_right, rel=1e-12)
+    assert found.mean_wrong == pytest.approx(whole.mean_wrong, rel=1e-12)
     other = lazy_reliability(lazy, truth).compute(scheduler="sync")
     np.testing.assert_array_equal(other.number, sums.number)
     assert other.nll == pytest.approx(sums.nll, rel=1e-12)
+    assert other.brier == pytest.approx(sums.brier, rel=1e-12)
     assert other.ece == pytest.approx(sums.ece, rel=1e-12)
 
 
@@ -45,3 +50,25 @@ def test_arrays_of_other_dimensions_are_refused():
     _, chance, truth = arrays()
     with pytest.raises(ValueError, match="agree in dimensions and their order"):
         lazy_reliability(chance, truth.transpose("x", "y"))
+
+
+def test_only_a_graph_is_asked_for_and_equal_input_makes_equal_keys():
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("computed while only a graph was asked for")
+
+    doubt, chance, truth = (one.chunk(y=7, x=5) for one in arrays())
+    with dask.config.set(scheduler=refuse):
+        found = lazy_selective(doubt, chance, truth, 0.25), lazy_reliability(chance, truth)
+        again = lazy_selective(doubt, chance, truth, 0.25), lazy_reliability(chance, truth)
+        other = lazy_selective(doubt, chance, truth, 0.5), lazy_reliability(1 - chance, truth)
+    assert [one.key for one in found] == [one.key for one in again]
+    assert {one.key for one in found}.isdisjoint(one.key for one in other)
+
+
+def test_no_task_adds_more_than_a_few_sums():
+    """90 blocks: 90 sums, then 6, then one."""
+    _, chance, truth = (one.chunk(y=7, x=5) for one in arrays())
+    graph = lazy_reliability(chance, truth).__dask_graph__()
+    adds = [key for key in graph if str(key).startswith("_add")]
+    scores = [key for key in graph if str(key).startswith("reliability")]
+    assert (len(scores), len(adds)) == (90, 7)
