@@ -47,6 +47,7 @@ __all__ = [
     "Role",
     "Variable",
     "cube_variables",
+    "flood_attrs",
     "model_attrs",
     "model_variables",
     "pair_coordinates",
@@ -396,6 +397,11 @@ _OF_MODELS = {
 }
 
 
+def flood_attrs() -> dict[str, Any]:
+    """CF attributes of flood classes of a pass."""
+    return {"long_name": "flood classes", **_CLASSES}
+
+
 def model_attrs(name: str) -> dict[str, str]:
     """CF attributes of a layer that models give: probabilities of classes, and uncertainty.
 
@@ -438,7 +444,7 @@ def _water_variables(layers: frozenset[str]) -> list[Variable]:
     found += model_variables(layers)
     if "flood" in layers:
         found += [
-            Variable("flood", _PASS, "uint8", NO_DATA, {"long_name": "flood classes", **_CLASSES}),
+            Variable("flood", _PASS, "uint8", NO_DATA, flood_attrs()),
             Variable(
                 "flood_extent",
                 _PLANE,

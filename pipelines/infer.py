@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,19 @@ from cube.store.write import (
     set_summary,
     stored_array,
 )
-from pipelines.cost import block_within, parse_size
+from pipelines.cost import BLOCK, block_within, parse_size
 from pipelines.plan import Plan
 from pipelines.runner import Progress, Runner
 from pipelines.summary import write_summary
 from pipelines.writing import write_stage
 
-__all__ = ["Inferred", "infer_cube", "pass_source"]
+__all__ = ["Inferred", "infer_cube", "pass_source", "targets_of_pass"]
 
 BASE_BYTES = 1_100 * 2**20
 """A process with torch, and what the layers of one network hold of one tile; see the benchmark."""
 BYTES_PER_PIXEL = 150
 """Peak of a block and thread: bands of a pass and its reference, their channels, logits and layers,
 with the halo."""
-BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,8 @@ class Inferred:
 
 @dataclass(frozen=True)
 class _Options:
+    """What is asked, by the names of `predictor`."""
+
     models: tuple[str, ...]
     device: str
     precision: Precision
@@ -120,7 +121,7 @@ def infer_cube(
     whole = bool(np.asarray(stored_array(str(path), "complete")[...]).all())
     if kept == {**asked, "finished": True} and whole:
         progress.say(f"{path} is told by {asked['models']}: nothing to do")
-        return Inferred(path, wanted, asked["models"], result.layers, built=False)
+        return replace(result, built=False)
     shape = int(plan.identity["shape"][0]), int(plan.identity["shape"][1])
     count = workers if workers is not None else os.cpu_count() or 1
     threads = count if scheduler == "threads" else 1
@@ -152,15 +153,7 @@ def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
     names, sums = "", list[str]()
     found: tuple[str, ...] = ()
     for track in plan.tracks:
-        function = predictor(
-            options.models,
-            device=options.device,
-            precision=options.precision,
-            passes=options.passes,
-            seed=options.seed,
-            held=_held(plan, track),
-            catalog=options.catalog,
-        )[0]
+        function, _ = predictor(**asdict(options), held=_held(plan, track))
         names = " ".join(card.name for card in function.cards)
         found = tuple(dict.fromkeys((*found, *function.layers)))
         sums = [one.sha256 for one in function.members]
@@ -184,7 +177,7 @@ def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
 def _held(plan: Plan, track: int) -> frozenset[str]:
     """Variables that a pass of a track has."""
     held = set(plan.polarisations)
-    if "reference" in plan.layers and len(plan.reference_passes(track)) >= 2:
+    if plan.referenced(track):
         held |= {f"reference_{name}" for name in plan.polarisations}
     return frozenset(held)
 
@@ -218,14 +211,17 @@ def _prepare(
     replace_plan(path, wanted.stored())
 
 
-def pass_source(
-    path: str, plan: Plan, index: int, models: Sequence[str], **options: Any
-) -> PassSource:
+def targets_of_pass(source: PassSource, index: int) -> list[Target]:
+    """Where the layers of `cube.infer.cubes.pass_layers` go."""
+    return [Target(name, index) for name in (*source.predictor.layers, "flood")]
+
+
+def pass_source(path: str, plan: Plan, index: int, **options: Any) -> PassSource:
     """What models need of a pass of a cube on disk; options are those of `predictor`."""
     track = plan.passes[index].track
     number = plan.tracks.index(track)
     held = _held(plan, track)
-    function, _ = predictor(models, held=held, **options)
+    function, _ = predictor(**options, held=held)
     bands = tuple(
         StoredLayer(path, name, number if name.startswith("reference_") else index)
         for name in function.inputs
@@ -252,24 +248,14 @@ def _pass(
 ) -> None:
     if bool(stored_array(str(path), "complete")[index]):
         return
-    source = pass_source(
-        str(path),
-        plan,
-        index,
-        options.models,
-        device=options.device,
-        precision=options.precision,
-        passes=options.passes,
-        seed=options.seed,
-        catalog=options.catalog,
-    )
+    source = pass_source(str(path), plan, index, **asdict(options))
     if options.passes and block % DROPOUT_TILE:
         raise PlanError(f"blocks of {block} pixels; raise --memory-limit for dropout")
     write_stage(
         Journal(str(path), f"model_{index}", shape, block),
         f"water and flood {plan.passes[index].time[:16]} by {options.models[0]}",
         pass_layers(source, shape, block),
-        [*(Target(name, index) for name in source.predictor.layers), Target("flood", index)],
+        targets_of_pass(source, index),
         runner,
         progress,
     )

@@ -100,6 +100,10 @@ class Plan:
         ]
         return found[-self.identity["reference_passes"] :]
 
+    def referenced(self, track: int) -> bool:
+        """Whether a track has a reference."""
+        return "reference" in self.layers and len(self.reference_passes(track)) >= 2
+
     def stored(self) -> dict[str, Any]:
         """What the store keeps: nothing about this machine or this run."""
         kept = {

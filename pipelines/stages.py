@@ -302,9 +302,7 @@ class Stages:
             return
         track = self._plan.passes[index].track
         number = self._plan.tracks.index(track)
-        referenced = "reference" in self._plan.layers and (
-            len(self._plan.reference_passes(track)) >= 2
-        )
+        referenced = self._plan.referenced(track)
         permanent = "permanent_water" in self._plan.layers
         source = FloodSource(
             now=self._water("", "histogram", index),
@@ -325,15 +323,14 @@ class Stages:
         """Water, flood and their uncertainty by a model of the catalog."""
         # torch takes two seconds and 300 MB, which other builds do without
         from cube.infer.cubes import pass_layers
-        from pipelines.infer import pass_source
+        from pipelines.infer import pass_source, targets_of_pass
 
-        source = pass_source(self._path, self._plan, index, [network.where])
-        layers = source.predictor.layers
+        source = pass_source(self._path, self._plan, index, models=[network.where])
         self._stage(
             f"flood_{index}",
             f"water and flood {self._name(index)}",
             pass_layers(source, self._shape, self._block),
-            [*(Target(name, index) for name in layers), Target("flood", index)],
+            targets_of_pass(source, index),
         )
         set_flag(Path(self._path), "complete", index)
 

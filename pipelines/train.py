@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import shutil
@@ -20,8 +19,6 @@ from cube.infer.weights import join
 from cube.simulate.examples import examples
 
 __all__ = ["BRANCHES", "train"]
-
-log = logging.getLogger(__name__)
 
 _NETWORK = Network(name="unet", widths=(40, 64, 96, 128), patch=2, dropout=0.05)
 _NORMALISER = "floodcube-context@1"

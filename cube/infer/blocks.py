@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cube.cards import Branch, Card
-from cube.catalog import load_normaliser
+from cube.cards import Branch, Card, Normaliser
 from cube.errors import PlanError
 from cube.infer.channels import channels
 from cube.infer.engine import Place
@@ -57,6 +56,8 @@ class Predictor:
     members : tuple of Reference
         Models whose probabilities are averaged.
     cards : tuple of Card
+    normalisers : tuple of Normaliser
+        Of the branches, in order; members agree in them.
     inputs : tuple of str
         Bands of the block, in order.
     layers : tuple of str
@@ -72,6 +73,7 @@ class Predictor:
 
     members: tuple[Reference, ...]
     cards: tuple[Card, ...]
+    normalisers: tuple[Normaliser, ...]
     inputs: tuple[str, ...]
     layers: tuple[str, ...]
     halo: int
@@ -102,14 +104,15 @@ class Predictor:
                     f" {name}; are the bands in decibels?"
                 )
         open_to = np.ones(out.shape[1:], bool)
-        for number, branch in enumerate(self.cards[0].branches):
+        branches = zip(self.cards[0].branches, self.normalisers, strict=True)
+        for number, (branch, normaliser) in enumerate(branches):
             order = [self.inputs.index(name) for name in branch.inputs]
             known = np.asarray(finite[order].all(axis=0))
             wanted = known[place.rows, place.cols] & open_to
             if not wanted.any():
                 continue
             given = np.where(known, bands[order], np.float32(np.nan))
-            prepared = channels(given, branch.parsed, load_normaliser(branch.normaliser))
+            prepared = channels(given, branch.parsed, normaliser)
             tiles = list(self._tiles(place))
             while tiles:
                 part = tiles.pop(0)
@@ -233,12 +236,10 @@ def _entropy(branch: Branch, chance: Float32) -> Float32:
 
 
 def _logits(network: UNet, given: Float32, device: str, seed: tuple[int, ...] | None) -> Float32:
-    """Outputs of a network; in parts where the device has not the memory for all at once."""
+    """Outputs of a network, which has the process to itself meanwhile; `seed` of its dropout."""
     kind = next(network.parameters()).dtype
     with _turn, torch.inference_mode():
-        threads = _threads()
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(_threads())
         if seed is not None:
             mixed = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
             torch.manual_seed(int(mixed >> np.uint64(1)))

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from cube.kernels.expectation import class_probabilities
+from cube.kernels.scores import NO_DATA
 
 __all__ = ["fit_temperature", "fit_threshold"]
 
-UNKNOWN = 255
 _LEAST = 1e-6
 
 
@@ -44,7 +44,7 @@ def fit_temperature(
     >>> round(fit_temperature(logits, None, np.array([0, 1, 1, 1])), 2)
     2.0
     """
-    known = np.asarray(classes) != UNKNOWN
+    known = np.asarray(classes) != NO_DATA
     if not known.any():
         raise ValueError("all classes are 255; temperatures need some that are known")
     target = np.asarray(classes)[known].astype(np.intp)

@@ -20,9 +20,9 @@ from cube.infer.blocks import DROPOUT_TILE, Predictor, Reference
 from cube.infer.channels import reach
 from cube.infer.classes import flood_classes
 from cube.infer.engine import Layout, map_chunks
-from cube.infer.weights import Precision, network_of, open_networks
+from cube.infer.weights import Precision, open_networks
 from cube.kernels.flood import NO_DATA
-from cube.schema import model_attrs
+from cube.schema import flood_attrs, model_attrs
 
 __all__ = ["infer", "predictor"]
 
@@ -80,7 +80,12 @@ def infer(
     """
     names = [model] if isinstance(model, str | Path) else list(model)
     function, layout = predictor(
-        names, device=device, precision=precision, passes=passes, seed=seed, held=_held(ds)
+        names,
+        device=device,
+        precision=precision,
+        passes=passes,
+        seed=seed,
+        held=frozenset(map(str, ds.variables)),
     )
     bands = _bands(ds, function.inputs)
     with annotate(resources=dict(resources)) if resources else nullcontext():
@@ -135,24 +140,25 @@ def predictor(
     chosen = _device(device)
     opened = [load_model(str(one), catalog) for one in models]
     cards = _fitting([_usable(one, held) for one in opened])
-    references = []
-    for one in opened:
-        where = one.where
-        references.append(Reference(where, one.card.sha256))
-        open_networks(where, one.card.sha256, chosen, precision)  # refused now, not in a worker
+    references = tuple(Reference(one.where, one.card.sha256) for one in opened)
+    # opened here: what is wrong is refused now, not in a worker
+    ready = [open_networks(one.where, one.sha256, chosen, precision) for one in references]
     if passes and not all(branch.network.dropout for card in cards for branch in card.branches):
         raise PlanError(f"model {cards[0].name} has no dropout; give several models, or no passes")
-    stride = int(np.lcm.reduce([network_of(b).stride for card in cards for b in card.branches]))
-    far = max(
-        network_of(branch).reach + reach(load_normaliser(branch.normaliser))
-        for card in cards
-        for branch in card.branches
-    )
+    normalisers = tuple(load_normaliser(branch.normaliser) for branch in cards[0].branches)
+    used = [
+        (networks[branch.name], reach(normaliser))
+        for networks in ready
+        for branch, normaliser in zip(cards[0].branches, normalisers, strict=True)
+    ]
+    stride = int(np.lcm.reduce([network.stride for network, _ in used]))
+    far = max(network.reach + further for network, further in used)
     halo = -(-far // stride) * stride
     layers = (*cards[0].layers, *cards[0].uncertainty(len(cards) * max(passes, 1)))
     function = Predictor(
-        members=tuple(references),
+        members=references,
         cards=tuple(cards),
+        normalisers=normalisers,
         inputs=cards[0].inputs,
         layers=layers,
         halo=halo,
@@ -164,10 +170,6 @@ def predictor(
     )
     align = DROPOUT_TILE if passes else stride
     return function, Layout(align, -(-halo // align) * align, len(layers))
-
-
-def _held(ds: xr.Dataset) -> frozenset[str]:
-    return frozenset(map(str, ds.variables))
 
 
 def _usable(model: Model, held: frozenset[str] | None) -> Card:
@@ -304,9 +306,4 @@ def _flood(ds: xr.Dataset, found: Mapping[str, xr.DataArray], card: Card) -> xr.
         output_dtypes=[np.uint8],
         keep_attrs=False,
     )
-    return out.transpose(*layers[0].dims).assign_attrs(
-        long_name="flood class",
-        flag_values=np.array([0, 1, 2, NO_DATA], "uint8"),
-        flag_meanings="dry permanent_water flood no_data",
-        model=card.name,
-    )
+    return out.transpose(*layers[0].dims).assign_attrs(flood_attrs(), model=card.name)

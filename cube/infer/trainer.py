@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from cube.cards import Branch
 from cube.infer.calibration import fit_temperature, fit_threshold
 from cube.infer.networks import UNet
-from cube.infer.training import UNKNOWN, Batch, Labelled, Recipe, batches, fit
+from cube.infer.training import Batch, Labelled, Recipe, batches, fit
 from cube.infer.weights import network_of, save
 from cube.kernels.expectation import class_probabilities
-from cube.kernels.scores import Counts, Reliability, count, reliability
+from cube.kernels.scores import NO_DATA, count, reliability
 
 __all__ = ["Trained", "train_branch"]
 
@@ -81,7 +81,6 @@ def train_branch(
     network = network_of(branch)
     stream = batches(examples(seed), branch, recipe.batch, seed)
     trained = fit(network, stream, recipe, device, told)
-    assert isinstance(trained, UNet)
     save({branch.name: trained}, weights)
     unseen = batches(examples(seed + _APART), branch, recipe.batch, seed)
     mean, scale, classes = _predicted(
@@ -110,7 +109,7 @@ def _predicted(
 def _scored(
     branch: Branch, weights: Path, chance: NDArray[np.float32], classes: NDArray[np.uint8]
 ) -> Trained:
-    known = classes != UNKNOWN
+    known = classes != NO_DATA
     best = chance.argmax(axis=0)
     iou = {
         name: count(best == number, classes == number, known).iou
@@ -119,8 +118,8 @@ def _scored(
     parts = [branch.classes.index(name) for name in branch.given["water_probability"]]
     water, true = chance[parts].sum(axis=0), np.isin(classes, parts)
     threshold = fit_threshold(water[known], true[known])
-    told: Reliability = reliability(water[known].clip(0, 1), true[known])
-    by_threshold: Counts = count(water > threshold, true, known)
+    told = reliability(water[known].clip(0, 1), true[known])
+    by_threshold = count(water > threshold, true, known)
     return Trained(
         branch, weights, threshold, {**iou, "water": by_threshold.iou}, told.nll, told.ece
     )

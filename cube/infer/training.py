@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from cube.cards import Branch
 from cube.catalog import load_normaliser
 from cube.infer.channels import channels
 from cube.infer.heads import log_probabilities
+from cube.kernels.scores import NO_DATA
 
 __all__ = ["Batch", "Labelled", "Recipe", "batches", "fit"]
 
-UNKNOWN = 255
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ def batches(examples: Iterator[Labelled], branch: Branch, count: int, seed: int)
     generator = np.random.default_rng(seed)
     normaliser = load_normaliser(branch.normaliser)
     code = _codes(branch)
-    for group in iter(lambda: [next(examples) for _ in range(count)], None):
+    while True:
         given, known = [], []
-        for one in group:
+        for one in [next(examples) for _ in range(count)]:
             bands = np.stack([one.bands[name] for name in branch.inputs])
             prepared, classes = channels(bands, branch.parsed, normaliser), code[one.classes]
             turn, mirror = int(generator.integers(4)), 1 - 2 * int(generator.integers(2))
@@ -78,7 +79,7 @@ def batches(examples: Iterator[Labelled], branch: Branch, count: int, seed: int)
 
 def _codes(branch: Branch) -> NDArray[np.uint8]:
     """Number of a branch's class for each class of an example; 255 stays."""
-    table = np.full(256, UNKNOWN, np.uint8)
+    table = np.full(256, NO_DATA, np.uint8)
     for code, name in enumerate(("dry", "permanent_water", "flood")):
         known = name if name in branch.classes else "water"
         table[code] = branch.classes.index(known)
@@ -119,12 +120,12 @@ class Recipe:
 
 
 def fit(
-    network: nn.Module,
+    network: _Network,
     batches: Iterator[Batch],
     recipe: Recipe,
     device: torch.device | str = "cpu",
     told: Callable[[int, float], None] | None = None,
-) -> nn.Module:
+) -> _Network:
     """Train a network; returns the average of its last weights.
 
     Convolutions run in bfloat16 where the processor or GPU has it, the loss in float32.
@@ -169,8 +170,8 @@ def fit(
             raise FloatingPointError(f"the loss is {total} at step {step}; lower the rate")
         if (step + 1) % 100 == 0:
             _check(average, step)
-        if told is not None and (step + 1) % 100 == 0:
-            told(step + 1, total / since)
+            if told is not None:
+                told(step + 1, total / since)
             total, since = 0.0, 0
     return average.eval()
 
@@ -194,7 +195,7 @@ def _loss(out: torch.Tensor, classes: torch.Tensor, scale: bool) -> torch.Tensor
     """Mean negative log likelihood of the known pixels."""
     mean, spread = out.chunk(2, dim=1) if scale else (out, None)
     logs = log_probabilities(mean, spread)
-    known = classes != UNKNOWN
+    known = classes != NO_DATA
     target = torch.where(known, classes, torch.zeros_like(classes)).long()
     losses = -logs.gather(1, target[:, None])[:, 0]
     return (losses * known).sum() / known.sum().clamp(min=1)

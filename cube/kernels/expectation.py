@@ -41,7 +41,7 @@ def line_nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 @compiled
-def _softmax(mean: Float32, scale: Float32, temperature: float, out: Float32) -> None:
+def _softmax(mean: Float32, temperature: float, out: Float32) -> None:
     classes, pixels = mean.shape
     for pixel in range(pixels):
         most = mean[0, pixel]
@@ -175,18 +175,22 @@ def class_probabilities(
         raise ValueError(f"logits of shape {middle.shape}; expected two classes or more first")
     if not temperature > 0:
         raise ValueError(f"temperature {temperature:g}; give a positive one")
-    spread = middle if scale is None else np.ascontiguousarray(scale, np.float32)
-    if spread.shape != middle.shape:
-        raise ValueError(f"scale has shape {spread.shape}, mean {middle.shape}; they must agree")
     classes = middle.shape[0]
-    flat, wide = middle.reshape(classes, -1), spread.reshape(classes, -1)
+    flat = middle.reshape(classes, -1)
     out = np.empty((2 * classes, flat.shape[1]), np.float32)
     if scale is None:
-        _softmax(flat, wide, float(temperature), out)
-    elif classes == 2:
-        _of_two(flat, wide, float(temperature), *line_nodes(), out)
+        _softmax(flat, float(temperature), out)
     else:
-        _of_more(flat, wide, float(temperature), out)
+        spread = np.ascontiguousarray(scale, np.float32)
+        if spread.shape != middle.shape:
+            raise ValueError(
+                f"scale has shape {spread.shape}, mean {middle.shape}; they must agree"
+            )
+        wide = spread.reshape(classes, -1)
+        if classes == 2:
+            _of_two(flat, wide, float(temperature), *line_nodes(), out)
+        else:
+            _of_more(flat, wide, float(temperature), out)
     return out[:classes].reshape(middle.shape), out[classes:].reshape(middle.shape)
 
 

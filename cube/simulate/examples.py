@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 from cube.simulate.landscapes import PIXEL_M, Landscape, landscape
 from cube.simulate.radiometry import BOUNCE_DB, HEIGHT_M, LAND_DB, LAND_DB_PER_DEG, REFERENCE_DEG
+from cube.simulate.speckles import Speckles
 from cube.simulate.world import PARCELS, Cover
 
-__all__ = ["DRY", "FLOOD", "PERMANENT", "UNKNOWN", "Example", "Speckles", "example", "examples"]
+__all__ = ["DRY", "FLOOD", "PERMANENT", "UNKNOWN", "Example", "example", "examples"]
 
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -51,43 +52,6 @@ class Example:
         """Images by the names that a cube gives them."""
         names = "vv", "vh", "reference_vv", "reference_vh"
         return {name: getattr(self, name) for name in names}
-
-
-class Speckles:
-    """Store of speckle of unit mean: correlated as 20 m resolution on 10 m pixels is.
-
-    Parameters
-    ----------
-    generator : numpy.random.Generator
-    count, size : int
-        Fields, and their rows and columns.
-    """
-
-    def __init__(self, generator: np.random.Generator, count: int = 48, size: int = 512) -> None:
-        fields = []
-        for number in range(count):
-            spread = generator.uniform(0.4, 1.0)
-            total = np.zeros((size, size), "float32")
-            for _ in range(2 * (3 + number % 4)):  # three to six looks, real and imaginary parts
-                part = generator.standard_normal((size, size), dtype="float32")
-                total += gaussian_filter(part, spread, mode="wrap") ** 2
-            fields.append(total / total.mean())
-        self._fields = fields
-        self._size = size
-
-    def draw(self, shape: tuple[int, int], dates: int, generator: np.random.Generator) -> Singles:
-        """Speckle of the mean of some dates; all of them from one processing."""
-        looks = int(generator.integers(4))
-        alike = self._fields[looks::4]
-        total = np.zeros(shape, "float32")
-        for _ in range(dates):
-            field = alike[generator.integers(len(alike))]
-            row, col = generator.integers(self._size - np.array(shape) + 1)
-            part = field[row : row + shape[0], col : col + shape[1]]
-            total += part[
-                :: 1 - 2 * int(generator.integers(2)), :: 1 - 2 * int(generator.integers(2))
-            ]
-        return np.asarray(total / np.float32(dates), "float32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +118,8 @@ def example(
     dates = int(generator.choice([1, 2, 4, 8]))
     now, before = _draw_weather(ground.wide, generator), _draw_weather(ground.wide, generator)
     change = generator.normal(0, generator.uniform(0.3, 1.5), PARCELS)
-    before = _after_change(before, now, change)
+    # the earlier date: other soil, other plants on every parcel, the same plants over water
+    before = replace(before, growth=change, submerged_vh=now.submerged_vh)
     standing = _edge(-land.standing_m)
     images, waters = [], []
     unseen = np.zeros(land.cover.shape, bool)
@@ -309,19 +274,6 @@ def _draw_weather(wide: bool, generator: np.random.Generator) -> _Weather:
         generator.normal(0, 1.0),
         np.zeros(PARCELS),
         generator.uniform(0.5, 1.0),
-    )
-
-
-def _after_change(before: _Weather, now: _Weather, change: NDArray[np.float64]) -> _Weather:
-    """The earlier date: other soil, other plants on every parcel."""
-    return _Weather(
-        before.wind_m_s,
-        before.shelter,
-        before.water_db,
-        before.gusts_db,
-        before.soil_db,
-        change,
-        now.submerged_vh,
     )
 
 

@@ -15,11 +15,10 @@ from cube.kernels.coherence_evidence import MOST_ERROR, SPREAD, flood_evidence
 from cube.kernels.flood import NO_DATA, classify
 from cube.kernels.sieve import sieve as sieve_block
 from cube.kernels.vote import vote as vote_block
+from cube.schema import flood_attrs
 from cube.steps.pairs import change_of_pairs
 
 __all__ = ["coherence_evidence", "sieve", "vote"]
-
-_CLASSES = {"flag_values": np.array([0, 1, 2, NO_DATA], "uint8")}
 
 
 def vote(
@@ -61,7 +60,7 @@ def vote(
     stack = xr.concat(bare, "member", coords="minimal", compat="override")
     stack = stack.chunk(member=-1) if stack.chunks is not None else stack
     found = xr.apply_ufunc(
-        lambda values: _voted(np.moveaxis(values, -1, 0)),
+        lambda values: vote_block(np.moveaxis(values, -1, 0)),
         stack,
         input_core_dims=[["member"]],
         output_core_dims=[[], [], [], []],
@@ -88,10 +87,6 @@ def vote(
     return ds
 
 
-def _voted(members: Any) -> tuple[Any, ...]:
-    return vote_block(members)
-
-
 def _flood(
     water: xr.DataArray, permanent: xr.DataArray | None, mask: xr.DataArray | None
 ) -> xr.DataArray:
@@ -106,9 +101,7 @@ def _flood(
         output_dtypes=[np.uint8],
         keep_attrs=False,
     )
-    return out.transpose(*water.dims).assign_attrs(
-        long_name="flood class", flag_meanings="dry permanent_water flood no_data", **_CLASSES
-    )
+    return out.transpose(*water.dims).assign_attrs(flood_attrs())
 
 
 def _classes(water: Any, permanent: Any, mask: Any) -> Any:

@@ -6,8 +6,9 @@ from itertools import islice
 
 import numpy as np
 
-from cube.simulate.examples import FLOOD, PERMANENT, UNKNOWN, Speckles, examples
+from cube.simulate.examples import FLOOD, PERMANENT, UNKNOWN, examples
 from cube.simulate.landscapes import landscape
+from cube.simulate.speckles import Speckles
 from cube.simulate.world import Cover
 
 
