@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 
 from cube.errors import PlanError, SourceError, StoreError
 from cube.kernels.scores import Counts, count
@@ -125,6 +126,11 @@ def _moment(content: str) -> np.datetime64:
 
 def _on_grid(raster: Raster, grid: GeoBox, name: str) -> Any:
     """Pixels of a raster that must lie on the grid, or hold it at whole pixels."""
+    found = CRS.from_wkt(raster.crs_wkt)
+    if not found.equals(CRS.from_user_input(grid.crs), ignore_axis_order=True):
+        raise SourceError(
+            f"{name}: is in {found.name}, the cube in {grid.crs}; warp it to the cube's grid first"
+        )
     a, _, c, _, e, f = raster.transform
     affine = grid.affine
     col, row = (affine.c - c) / a, (affine.f - f) / e

@@ -147,9 +147,24 @@ def test_verify_at_no_time_is_one_line(cube_command, built, small_event):
     assert "'yesterday' is not a time" in cube_command(*words).error
 
 
-def test_verify_on_another_grid_is_one_line(cube_command, built, small_event):
-    words = ("verify", built, "--truth", small_event / "dem.tif")
-    assert "is not on the cube's grid" in cube_command(*words).error
+def test_verify_on_another_grid_is_one_line(cube_command, built, small_event, tmp_path):
+    words = ("verify", built, "--truth")
+    assert (
+        "is in WGS 84, the cube in EPSG:32642"
+        in cube_command(*words, small_event / "dem.tif").error
+    )
+    with rasterio.open(small_event / "truth.tif") as file:
+        profile, classes = file.profile, file.read()
+    a, b, c, d, e, f, *_ = profile["transform"]
+    others = {
+        "the cube in EPSG:32642; warp": {"crs": "EPSG:32643"},  # the same numbers, 600 km away
+        "is not on the cube's grid": {"transform": rasterio.Affine(a, b, c + 3, d, e, f)},
+    }
+    for number, (told, change) in enumerate(others.items()):
+        path = tmp_path / f"truth{number}.tif"
+        with rasterio.open(path, "w", **{**profile, **change}) as file:
+            file.write(classes)
+        assert told in cube_command(*words, path).error
 
 
 def test_simulate_into_an_existing_folder_is_refused(cube_command, own_event, tree):

@@ -64,7 +64,6 @@ class Raster:
         return transformer_of(self.crs_wkt, crs)
 
 
-@lru_cache(maxsize=64)
 def describe(path: str) -> tuple[Raster, str]:
     """Grid of a raster and the WKT of its CRS as written (which may be compound).
 
@@ -73,8 +72,16 @@ def describe(path: str) -> tuple[Raster, str]:
     SourceError
         Missing, unreadable, more than one band, rotated or without CRS.
     """
-    if not Path(path).exists():
-        raise SourceError(f"{path}: no such file; check the path")
+    try:
+        state = Path(path).stat()
+    except OSError as error:
+        raise SourceError(f"{path}: no such file; check the path") from error
+    return _described(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _described(path: str, size: int, changed: int) -> tuple[Raster, str]:
+    """The same for a file as it is now: a notebook may write it anew."""
     try:
         with rasterio.open(path) as raster:
             crs, transform, bands = raster.crs, raster.transform, raster.count
