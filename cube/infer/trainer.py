@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from cube.cards import Branch
 from cube.infer.calibration import fit_temperature, fit_threshold
 from cube.infer.networks import UNet
-from cube.infer.training import Batch, Labelled, Recipe, batches, fit
+from cube.infer.training import Batch, Batches, Numbered, Recipe, fit
 from cube.infer.weights import network_of, save
 from cube.kernels.expectation import class_probabilities
 from cube.kernels.scores import NO_DATA, count, reliability
@@ -53,12 +52,13 @@ class Trained:
 
 def train_branch(
     branch: Branch,
-    examples: Callable[[int], Iterator[Labelled]],
+    examples: Callable[[int], Numbered],
     recipe: Recipe,
     seed: int,
     weights: Path,
     told: Callable[[int, float], None] | None = None,
     device: str = "cpu",
+    workers: int = 0,
 ) -> Trained:
     """Train, calibrate and score the network of a branch.
 
@@ -66,7 +66,7 @@ def train_branch(
     ----------
     branch : Branch
     examples : callable
-        Examples without end of a seed.
+        Examples of a seed, by number.
     recipe : Recipe
     seed : int
     weights : Path
@@ -74,18 +74,18 @@ def train_branch(
     told : callable, optional
         See `cube.infer.training.fit`.
     device : str
+    workers : int
+        Processes that make examples ahead; none of their own without.
     """
     if device == "cpu":
         torch.set_num_threads(1)  # the same order of sums on every machine
     torch.manual_seed(seed)
     network = network_of(branch)
-    stream = batches(examples(seed), branch, recipe.batch, seed)
-    trained = fit(network, stream, recipe, device, told)
+    learnt = Batches(examples(seed), branch, recipe.batch, seed, recipe.steps)
+    trained = fit(network, learnt.made_by(workers), recipe, device, told)
     save({branch.name: trained}, weights)
-    unseen = batches(examples(seed + _APART), branch, recipe.batch, seed)
-    mean, scale, classes = _predicted(
-        trained.fuse().to("cpu"), branch, islice(unseen, recipe.unseen)
-    )
+    unseen = Batches(examples(seed + _APART), branch, recipe.batch, seed, recipe.unseen)
+    mean, scale, classes = _predicted(trained.fuse().to("cpu"), branch, unseen.made_by(workers))
     temperature = fit_temperature(mean, scale, classes)
     chance, _ = class_probabilities(mean, scale, temperature)
     return _scored(branch.model_copy(update={"temperature": temperature}), weights, chance, classes)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from cube.cards import Branch
 from cube.catalog import load_normaliser
@@ -19,7 +20,7 @@ from cube.infer.channels import channels
 from cube.infer.heads import log_probabilities
 from cube.kernels.scores import NO_DATA
 
-__all__ = ["Batch", "Labelled", "Recipe", "batches", "fit"]
+__all__ = ["Batch", "Batches", "Labelled", "Numbered", "Recipe", "fit"]
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -49,12 +50,18 @@ class Labelled(Protocol):
     def classes(self) -> NDArray[np.uint8]: ...  # noqa: D102
 
 
-def batches(examples: Iterator[Labelled], branch: Branch, count: int, seed: int) -> Iterator[Batch]:
-    """Examples as channels of a branch, turned and mirrored at random.
+class Numbered(Protocol):
+    """Examples by number, the same in any order and process."""
+
+    def __getitem__(self, number: int, /) -> Labelled: ...
+
+
+class Batches(Dataset[Batch]):
+    """Batches by number: examples as channels of a branch, turned and mirrored at random.
 
     Parameters
     ----------
-    examples : iterator
+    examples : by number
         Their classes are 0 dry, 1 permanent water, 2 flood: where the branch has only water, both
         are.
     branch : Branch
@@ -62,19 +69,55 @@ def batches(examples: Iterator[Labelled], branch: Branch, count: int, seed: int)
         Examples of a batch.
     seed : int
         Of the turns.
+    length : int
+        How many batches there are.
     """
-    generator = np.random.default_rng(seed)
-    normaliser = load_normaliser(branch.normaliser)
-    code = _codes(branch)
-    while True:
+
+    def __init__(
+        self, examples: Numbered, branch: Branch, count: int, seed: int, length: int
+    ) -> None:
+        self._examples, self._branch, self._count = examples, branch, count
+        self._seed, self._length = seed, length
+        self._normaliser = load_normaliser(branch.normaliser)
+        self._code = _codes(branch)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, number: int) -> Batch:
+        if not 0 <= number < self._length:
+            raise IndexError(f"batch {number} of {self._length}")
+        generator = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(number,)))
         given, known = [], []
-        for one in [next(examples) for _ in range(count)]:
-            bands = np.stack([one.bands[name] for name in branch.inputs])
-            prepared, classes = channels(bands, branch.parsed, normaliser), code[one.classes]
+        for place in range(number * self._count, (number + 1) * self._count):
+            one = self._examples[place]
+            bands = np.stack([one.bands[name] for name in self._branch.inputs])
+            prepared = channels(bands, self._branch.parsed, self._normaliser)
             turn, mirror = int(generator.integers(4)), 1 - 2 * int(generator.integers(2))
             given.append(np.rot90(prepared, turn, (1, 2))[:, ::mirror])
-            known.append(np.rot90(classes, turn)[::mirror])
-        yield Batch(np.ascontiguousarray(np.stack(given)), np.ascontiguousarray(np.stack(known)))
+            known.append(np.rot90(self._code[one.classes], turn)[::mirror])
+        return Batch(np.ascontiguousarray(np.stack(given)), np.ascontiguousarray(np.stack(known)))
+
+    def made_by(self, workers: int) -> Iterator[Batch]:
+        """All of them in order, made ahead by processes; by this one if there are none."""
+        if not workers:
+            yield from (self[number] for number in range(len(self)))
+            return
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4,
+            collate_fn=_tensors,
+            multiprocessing_context="spawn",  # a process that uses a GPU must not fork
+        )
+        for given, known in loader:
+            yield Batch(given.numpy(), known.numpy())
+
+
+def _tensors(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """What processes hand over without copying."""
+    return torch.from_numpy(batch.channels), torch.from_numpy(batch.classes)
 
 
 def _codes(branch: Branch) -> NDArray[np.uint8]:

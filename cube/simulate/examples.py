@@ -10,7 +10,6 @@ Tables are in decibels as the papers give them; powers add as linear ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +21,7 @@ from cube.simulate.radiometry import BOUNCE_DB, HEIGHT_M, LAND_DB, LAND_DB_PER_D
 from cube.simulate.speckles import Speckles
 from cube.simulate.world import PARCELS, Cover
 
-__all__ = ["DRY", "FLOOD", "PERMANENT", "UNKNOWN", "Example", "example", "examples"]
+__all__ = ["DRY", "FLOOD", "PERMANENT", "UNKNOWN", "Example", "Examples", "example"]
 
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -138,10 +137,10 @@ def example(
     return Example(vv, vh, reference_vv, reference_vh, classes)
 
 
-def examples(
-    seed: int, size: int = 192, landscapes: int = 400, wide_share: float = 0.6
-) -> Iterator[Example]:
-    """Examples without end: parts of some landscapes, each with images of its own.
+class Examples:
+    """Examples without end, by number: parts of some landscapes, each with images of its own.
+
+    One of a number is the same whatever was asked for before, and in any process.
 
     Parameters
     ----------
@@ -150,18 +149,36 @@ def examples(
     size : int
         Rows and columns of an example.
     landscapes : int
-        How many are made first; each is twice as large as an example.
+        How many there are; each is twice as large as an example, and made when it is needed.
     wide_share : float
         See `example`.
     """
-    generator = np.random.default_rng(seed)
-    speckles = Speckles(generator)
-    lands = [landscape(2 * size, generator) for _ in range(landscapes)]
-    while True:
-        land = lands[generator.integers(len(lands))]
-        top, left = (int(edge) for edge in generator.integers(size + 1, size=2))
-        part = land.part(slice(top, top + size), slice(left, left + size))
-        yield example(part, speckles, generator, wide_share)
+
+    def __init__(
+        self, seed: int, size: int = 192, landscapes: int = 400, wide_share: float = 0.6
+    ) -> None:
+        self._seed, self._size, self._wide_share = seed, size, wide_share
+        self._lands: list[Landscape | None] = [None] * landscapes
+        self._speckles: Speckles | None = None
+
+    def __getitem__(self, number: int) -> Example:
+        generator = self._generator(2, number)
+        land = self._land(int(generator.integers(len(self._lands))))
+        top, left = (int(edge) for edge in generator.integers(self._size + 1, size=2))
+        part = land.part(slice(top, top + self._size), slice(left, left + self._size))
+        if self._speckles is None:
+            self._speckles = Speckles(self._generator(0, 0))
+        return example(part, self._speckles, generator, self._wide_share)
+
+    def _land(self, number: int) -> Landscape:
+        land = self._lands[number]
+        if land is None:
+            land = landscape(2 * self._size, self._generator(1, number))
+            self._lands[number] = land
+        return land
+
+    def _generator(self, kind: int, number: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(kind, number)))
 
 
 def _stage(land: Landscape, generator: np.random.Generator) -> float:

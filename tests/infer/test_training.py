@@ -12,9 +12,9 @@ from cube.cards import Branch, Network
 from cube.infer.calibration import fit_temperature, fit_threshold
 from cube.infer.heads import log_probabilities
 from cube.infer.networks import UNet
-from cube.infer.training import Batch, Recipe, batches, fit
+from cube.infer.training import Batch, Batches, Recipe, fit
 from cube.kernels.expectation import class_probabilities
-from cube.simulate.examples import examples
+from cube.simulate.examples import Examples
 from pipelines.train import BRANCHES
 
 
@@ -116,13 +116,26 @@ def test_a_loss_that_is_not_finite_stops():
 
 @pytest.mark.parametrize("branch", BRANCHES, ids=lambda one: one.name)
 def test_batches_are_channels_and_classes_of_the_branch(branch):
-    found = next(batches(examples(3, 64, 2), branch, 3, 0))
+    found = Batches(Examples(3, 64, 2), branch, 3, 0, 1)[0]
     assert found.channels.shape == (3, 3 * len(branch.inputs), 64, 64)
     assert np.isfinite(found.channels).all()
     assert set(np.unique(found.classes)) <= {*range(len(branch.classes)), 255}
-    again = next(batches(examples(3, 64, 2), branch, 3, 0))
+    again = Batches(Examples(3, 64, 2), branch, 3, 0, 1)[0]
     np.testing.assert_array_equal(found.channels, again.channels)
     np.testing.assert_array_equal(found.classes, again.classes)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # one processor is enough
+def test_batches_made_ahead_by_processes_are_the_same_in_the_same_order():
+    def made(workers):
+        found = Batches(Examples(3, 64, 2), BRANCHES[0], 2, 0, 5)
+        return list(found.made_by(workers))
+
+    here, ahead = made(0), made(2)
+    assert len(here) == len(ahead) == 5
+    for one, other in zip(here, ahead, strict=True):
+        np.testing.assert_array_equal(one.channels, other.channels)
+        np.testing.assert_array_equal(one.classes, other.classes)
 
 
 def test_turns_move_channels_and_classes_alike():
@@ -142,7 +155,7 @@ def test_turns_move_channels_and_classes_alike():
             self.bands = {"vv": np.where(water, 0.001, 0.1).astype("float32")}
             self.classes = np.where(water, 2, 0).astype("uint8")
 
-    found = next(batches(iter([Bright() for _ in range(12)]), branch, 12, 5))
+    found = Batches([Bright() for _ in range(12)], branch, 12, 5, 1)[0]
     np.testing.assert_array_equal(found.channels[:, 0] < -1, found.classes == 1)
     assert len({one.tobytes() for one in found.classes}) > 4
 
