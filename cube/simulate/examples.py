@@ -242,7 +242,7 @@ def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) ->
         generator.uniform(-28, -22),
         generator.uniform(0.6, 1.0),
         generator.uniform(-45, -28) if wide else -40.0,
-        generator.uniform(0.3, 0.8),
+        generator.uniform(0.5, 1.1),
         generator.random() < 0.2,
         math.exp(generator.uniform(math.log(0.02), math.log(1.5 if wide else 0.3))),
         math.exp(generator.uniform(math.log(0.01), math.log(0.6 if wide else 0.2))),

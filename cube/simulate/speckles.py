@@ -14,6 +14,10 @@ Singles = NDArray[np.float32]
 class Speckles:
     """Store of speckle of unit mean: correlated as 20 m resolution on 10 m pixels is.
 
+    IW products of high resolution resolve 20 m by 22 m with 4.4 looks (Sentinel-1 Product
+    Definition, S1-RS-MDA-52-7440). A Gaussian response of that width correlates neighbours of 10 m
+    by 0.5; interpolation to a map grid adds to it, and pixels in degrees are narrower than high.
+
     Parameters
     ----------
     generator : numpy.random.Generator
@@ -24,7 +28,7 @@ class Speckles:
     def __init__(self, generator: np.random.Generator, count: int = 48, size: int = 512) -> None:
         fields = []
         for number in range(count):
-            spread = generator.uniform(0.4, 1.0)
+            spread = generator.uniform(0.7, 1.3) * generator.uniform(0.85, 1.15, 2)
             total = np.zeros((size, size), "float32")
             for _ in range(2 * (3 + number % 4)):  # three to six looks, real and imaginary parts
                 part = generator.standard_normal((size, size), dtype="float32")

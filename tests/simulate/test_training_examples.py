@@ -65,6 +65,19 @@ def test_speckle_has_a_mean_of_one_and_the_looks_of_its_dates():
     assert np.var(eight) < np.var(one) / 4
 
 
+def test_speckle_is_as_wide_as_the_resolution():
+    """Two pixels wide: intensities of neighbours correlate as exp(-d^2 / 2 s^2), s about one."""
+    speckles = Speckles(np.random.default_rng(0), count=32, size=256)
+    found = []
+    for field in speckles._fields:
+        near, far = ((field - 1)[:, step:] * (field - 1)[:, :-step] for step in (1, 3))
+        found.append((near.mean() / field.var(), far.mean() / field.var()))
+    near, far = np.transpose(found)
+    assert 0.25 < near.min() < 0.55  # spreads of 0.7 and less
+    assert 0.6 < near.max() < 0.85
+    assert np.abs(far).max() < 0.2
+
+
 def test_landscapes_hold_what_they_promise():
     rng = np.random.default_rng(5)
     lands = [landscape(96, rng) for _ in range(30)]
