@@ -41,13 +41,20 @@ class Batch:
 
 
 class Labelled(Protocol):
-    """An example: linear power by the names of inputs, and classes 0, 1, 2 or 255."""
+    """An example: linear power by the names of inputs, and classes 0, 1, 2 or 255.
+
+    What is hidden can be told from two dates (stems that stand in water become brighter), not from
+    one.
+    """
 
     @property
     def bands(self) -> Mapping[str, NDArray[np.float32]]: ...  # noqa: D102
 
     @property
     def classes(self) -> NDArray[np.uint8]: ...  # noqa: D102
+
+    @property
+    def hidden(self) -> NDArray[np.bool_]: ...  # noqa: D102
 
 
 class Numbered(Protocol):
@@ -63,7 +70,7 @@ class Batches(Dataset[Batch]):
     ----------
     examples : by number
         Their classes are 0 dry, 1 permanent water, 2 flood: where the branch has only water, both
-        are.
+        are. A branch of one date learns nothing of what is hidden.
     branch : Branch
     count : int
         Examples of a batch.
@@ -80,6 +87,7 @@ class Batches(Dataset[Batch]):
         self._seed, self._length = seed, length
         self._normaliser = load_normaliser(branch.normaliser)
         self._code = _codes(branch)
+        self._dates = any(one.reference or one.earlier for one in branch.parsed)
 
     def __len__(self) -> int:
         return self._length
@@ -95,7 +103,10 @@ class Batches(Dataset[Batch]):
             prepared = channels(bands, self._branch.parsed, self._normaliser)
             turn, mirror = int(generator.integers(4)), 1 - 2 * int(generator.integers(2))
             given.append(np.rot90(prepared, turn, (1, 2))[:, ::mirror])
-            known.append(np.rot90(self._code[one.classes], turn)[::mirror])
+            classes = self._code[one.classes]
+            if not self._dates:
+                classes[one.hidden] = NO_DATA
+            known.append(np.rot90(classes, turn)[::mirror])
         return Batch(np.ascontiguousarray(np.stack(given)), np.ascontiguousarray(np.stack(known)))
 
     def made_by(self, workers: int) -> Iterator[Batch]:

@@ -21,12 +21,12 @@ from cube.simulate.radiometry import BOUNCE_DB, HEIGHT_M, LAND_DB, LAND_DB_PER_D
 from cube.simulate.speckles import Speckles
 from cube.simulate.world import PARCELS, Cover
 
-__all__ = ["DRY", "FLOOD", "PERMANENT", "UNKNOWN", "Example", "Examples", "example"]
+__all__ = ["DRY", "FLOOD", "PERMANENT", "Example", "Examples", "example"]
 
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-DRY, PERMANENT, FLOOD, UNKNOWN = 0, 1, 2, 255
+DRY, PERMANENT, FLOOD = 0, 1, 2
 FLOOR = 1e-5
 """Least power, as the cube keeps it where noise removal left none."""
 _NEPER = np.float32(math.log(10) / 10)
@@ -44,7 +44,9 @@ class Example:
     """Mean power of some dates before it, as the same track sees it."""
     reference_vh: Singles
     classes: NDArray[np.uint8]
-    """0 dry, 1 water in both, 2 water only during the flood, 255 not to be learnt from."""
+    """0 dry, 1 water in both, 2 water only during the flood; under plants and in towns too."""
+    hidden: Bools
+    """Water that plants and walls hide from one date, and analysts differ about."""
 
     @property
     def bands(self) -> dict[str, Singles]:
@@ -133,8 +135,7 @@ def example(
     (vv, vh), (reference_vv, reference_vh) = images
     classes = np.where(waters[0], np.where(waters[1], PERMANENT, FLOOD), DRY).astype("uint8")
     town = (land.cover == Cover.URBAN) & (classes != DRY) & (land.standing_m > 0)
-    classes[town | unseen] = UNKNOWN  # walls and plants hide it, and analysts differ about it
-    return Example(vv, vh, reference_vv, reference_vh, classes)
+    return Example(vv, vh, reference_vv, reference_vh, classes, town | unseen)
 
 
 class Examples:

@@ -154,10 +154,22 @@ def test_turns_move_channels_and_classes_alike():
             water[:3, 5:] = True
             self.bands = {"vv": np.where(water, 0.001, 0.1).astype("float32")}
             self.classes = np.where(water, 2, 0).astype("uint8")
+            self.hidden = np.zeros_like(water)
 
     found = Batches([Bright() for _ in range(12)], branch, 12, 5, 1)[0]
     np.testing.assert_array_equal(found.channels[:, 0] < -1, found.classes == 1)
     assert len({one.tobytes() for one in found.classes}) > 4
+
+
+def test_what_is_hidden_is_learnt_from_two_dates_only():
+    examples = Examples(3, 64, 4)
+    hidden = np.mean([examples[number].hidden.mean() for number in range(32)])
+    assert hidden > 0.005  # else nothing is tested
+    shares = {
+        branch.name: np.mean(Batches(examples, branch, 32, 0, 1)[0].classes == 255)
+        for branch in BRANCHES
+    }
+    assert shares == {"change": 0, "single": pytest.approx(hidden)}
 
 
 def test_a_temperature_undoes_what_was_made_too_sure():

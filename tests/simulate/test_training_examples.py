@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from cube.simulate.examples import FLOOD, PERMANENT, UNKNOWN, Examples
+from cube.simulate.examples import FLOOD, PERMANENT, Examples
 from cube.simulate.landscapes import landscape
 from cube.simulate.speckles import Speckles
 from cube.simulate.world import Cover
@@ -39,7 +39,13 @@ def test_images_are_linear_power_and_classes_are_the_cubes():
             assert band.dtype == np.float32
             assert band.min() > 0
             assert np.isfinite(band).all()
-        assert set(np.unique(one.classes)) <= {0, PERMANENT, FLOOD, UNKNOWN}
+        assert set(np.unique(one.classes)) <= {0, PERMANENT, FLOOD}
+
+
+def test_what_is_hidden_is_water_mostly():
+    """And some pixels that are wet by less than half."""
+    found = [one.classes[one.hidden] for one in islice(Examples(1, 64, 20), 60)]
+    assert (np.concatenate(found) != 0).mean() > 0.8
 
 
 def test_water_is_darker_than_land_on_the_whole_and_new_water_than_before():
