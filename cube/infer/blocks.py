@@ -91,12 +91,13 @@ class Predictor:
         lead = values.shape[:-3]
         flat = values.reshape(-1, *values.shape[-3:])
         rows, cols = place.rows.stop - place.rows.start, place.cols.stop - place.cols.start
-        out = np.full((len(flat), len(self.layers), rows, cols), np.nan, "float32")
+        out = np.empty((len(flat), len(self.layers), rows, cols), "float32")
         on_device = self._on_device()
         for one, layers in zip(flat, out, strict=True):
             if on_device:
                 fill(self, one, place, layers)
                 continue
+            layers[:] = np.nan
             bands = np.ascontiguousarray(np.moveaxis(one, -1, 0), dtype=np.float32)
             self.fill(bands, place, layers)
         return np.moveaxis(out, 1, -1).reshape(*lead, rows, cols, len(self.layers))

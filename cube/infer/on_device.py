@@ -103,7 +103,8 @@ def channels(
     many = normaliser.channels
     shape = len(inputs) * many, *known.shape
     out = torch.empty(shape, dtype=torch.float32, device=known.device)
-    number = _boxes(known.float()) if normaliser.scale == "context" else None
+    number = _boxes(known.float()[None])[0] if normaliser.scale == "context" else None
+    missing = ~known
     for place, (band, one) in enumerate(zip(values, inputs, strict=True)):
         part = out[place * many : (place + 1) * many]
         low, high = normaliser.limits.get(one.band, (-math.inf, math.inf))
@@ -119,14 +120,15 @@ def channels(
         ):
             # numbers, not tensors: making one would wait for all that is queued
             channel.sub_(mean).mul_(float(np.float32(1 / deviation)))
-            torch.nan_to_num(channel, nan=0.0, out=channel)
+            if number is None:  # of context nothing is infinite, and what is missing is covered
+                torch.nan_to_num(channel, nan=0.0, out=channel)
             if number is not None or not filled:
-                channel.masked_fill_(~known, 0.0)
+                channel.masked_fill_(missing, 0.0)
     return out
 
 
 def _boxes(values: torch.Tensor) -> torch.Tensor:
-    """Sums of 7 by 7, lines first, in the order of `cube.kernels.context`."""
+    """Sums (image, y, x) of 7 by 7, lines first, in the order of `cube.kernels.context`."""
     edge = 2 * HALO + 1
     pool = torch.nn.functional.avg_pool2d
     lines = pool(values[None], (edge, 1), 1, (HALO, 0), divisor_override=1)
@@ -137,8 +139,8 @@ def _context(
     power: torch.Tensor, number: torch.Tensor, low: float, high: float, out: torch.Tensor
 ) -> None:
     """Three channels (3, y, x) of power (y, x) that is 0 where missing."""
-    mean = _boxes(power).div_(number)
-    spread = _boxes(power * power).div_(number).sub_(mean * mean)
+    mean, spread = _boxes(torch.stack([power, power * power])).div_(number).unbind()
+    spread.sub_(mean * mean)
     torch.clamp(power, low, high, out=out[0]).log10_().mul_(10)
     torch.clamp(mean, low, high, out=out[1]).log10_().mul_(10)
     spread.clamp_(min=0).sqrt_().div_(mean.clamp_(min=low))

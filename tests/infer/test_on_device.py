@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small_models import WIDTHS, single_model, two_branch_model
@@ -15,7 +15,7 @@ import cube
 from cube.cards import Branch, Card, Input, Normaliser
 from cube.catalog import load_model, load_normaliser
 from cube.errors import PlanError
-from cube.infer import blocks, on_device
+from cube.infer import blocks, lanes, on_device
 from cube.infer.blocks import Predictor
 from cube.infer.channels import channels
 from cube.infer.networks import UNet
@@ -206,6 +206,52 @@ def test_a_place_that_no_pass_covers_costs_no_network(model, as_a_gpu, monkeypat
     as_a_gpu()
     found = cube.infer(xr.full_like(scene(), np.nan), model)
     assert found.water_probability.isnull().all()
+
+
+# --- strips of pinned buffers, without a GPU
+
+
+class Event:
+    """Counts."""
+
+    def __init__(self):
+        self.recorded = self.waited = 0
+
+    def record(self, stream):
+        self.recorded += 1
+
+    def synchronize(self):
+        self.waited += 1
+
+
+@pytest.fixture
+def way(monkeypatch) -> lanes.Lane:
+    """A lane of pinned buffers whose memory is ordinary, and whose device is the processor."""
+    monkeypatch.setattr(lanes, "STRIP", 100)
+    made = lanes._Pinned.__new__(lanes._Pinned)
+    made.device, made.stream = torch.device("cpu"), None
+    made.buffers, made.events = [torch.empty(100), torch.empty(100)], [Event(), Event()]
+    return made
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 2), st.integers(1, 3))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_strips_carry_everything(way, rows, cols, bands, layers):
+    rng = np.random.default_rng(0)
+    values = rng.random((rows + 2, bands, cols)).transpose(0, 2, 1)[1:-1]
+    np.testing.assert_array_equal(way.up(values).numpy(), values.astype("float32"))
+    found, out = torch.rand(layers, rows, cols), np.zeros((layers, 2 * rows, cols), "float32")
+    way.down(found, out[:, rows:])
+    np.testing.assert_array_equal(out[:, rows:], found.numpy())
+    assert (out[:, :rows] == 0).all()
+    assert way.facts(torch.tensor([1.0, np.inf])) == [1.0, np.inf]
+    for event in way.events:
+        assert event.waited >= event.recorded - 1
+
+
+def test_a_row_longer_than_a_strip_is_refused(way):
+    with pytest.raises(ValueError, match="a row of 101 samples"):
+        way.up(np.zeros((2, 101, 1), "float32"))
 
 
 # --- what it does not know
