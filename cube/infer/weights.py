@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -39,6 +40,8 @@ AGREEMENT = 0.02
 """Largest difference in probability that bfloat16 may make on a probe; measured ones are .007."""
 
 log = logging.getLogger(__name__)
+_settings = threading.RLock()
+"""Held while settings of the process are others; a network may be opened within."""
 
 
 def network_of(branch: Branch) -> UNet:
@@ -129,10 +132,21 @@ def arithmetic(device: str, *, repeated: bool = False) -> Iterator[None]:
         yield
         return
     backend = torch.backends.cudnn
-    with backend.flags(
-        enabled=True, benchmark=repeated, deterministic=backend.deterministic, allow_tf32=False
-    ):
-        yield
+    # torch 2.9 has a setting for each operator, and refuses to read the older one beside it
+    holder, name, exact = (
+        (backend.conv, "fp32_precision", "ieee")
+        if hasattr(backend, "conv")
+        else (backend, "allow_tf32", False)
+    )
+    with _settings:
+        before, tried = getattr(holder, name), backend.benchmark
+        setattr(holder, name, exact)
+        backend.benchmark = repeated
+        try:
+            yield
+        finally:
+            setattr(holder, name, before)
+            backend.benchmark = tried
 
 
 @lru_cache(maxsize=4)

@@ -19,6 +19,7 @@ from cube.infer import blocks, lanes, on_device
 from cube.infer.blocks import Predictor
 from cube.infer.channels import channels
 from cube.infer.networks import UNet
+from cube.infer.weights import arithmetic
 from cube.kernels.expectation import class_probabilities, entropy
 
 NORMALISERS = ["floodcube-context@1", "kurosiwo@2", "copernicusfm-db@1", "copbench-flood@1"]
@@ -252,6 +253,26 @@ def test_strips_carry_everything(way, rows, cols, bands, layers):
 def test_a_row_longer_than_a_strip_is_refused(way):
     with pytest.raises(ValueError, match="a row of 101 samples"):
         way.up(np.zeros((2, 101, 1), "float32"))
+
+
+def test_float32_is_no_tf32_and_settings_come_back():
+    backend = torch.backends.cudnn
+
+    def settings():
+        return backend.conv.fp32_precision, backend.benchmark
+
+    before = settings()
+    with arithmetic("cuda", repeated=True):
+        assert settings() == ("ieee", True)
+        with arithmetic("cuda"):
+            assert settings() == ("ieee", False)
+        assert settings() == ("ieee", True)
+    assert settings() == before
+    with pytest.raises(KeyError), arithmetic("cuda"):
+        raise KeyError
+    assert settings() == before
+    with arithmetic("cpu"):
+        assert settings() == before
 
 
 # --- what it does not know
