@@ -18,7 +18,8 @@ from cube.errors import PlanError
 from cube.infer.channels import channels
 from cube.infer.engine import Place
 from cube.infer.networks import UNet
-from cube.infer.weights import Precision, open_networks
+from cube.infer.on_device import TILE, fill, fits
+from cube.infer.weights import Precision, arithmetic, open_networks
 from cube.kernels.expectation import class_probabilities, entropy
 
 __all__ = ["DROPOUT_TILE", "Predictor", "Reference"]
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 _turn = threading.Lock()
 _told: dict[str, int] = {}
 """Devices that had no memory for larger tiles than these."""
+_slow: set[str] = set()
+"""Models that were told not to be reckoned on the device as a whole."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,31 @@ class Predictor:
         lead = values.shape[:-3]
         flat = values.reshape(-1, *values.shape[-3:])
         rows, cols = place.rows.stop - place.rows.start, place.cols.stop - place.cols.start
-        out = np.full((len(flat), len(self.layers), rows, cols), np.nan, "float32")
+        out = np.empty((len(flat), len(self.layers), rows, cols), "float32")
+        on_device = self._on_device()
         for one, layers in zip(flat, out, strict=True):
+            if on_device:
+                fill(self, one, place, layers)
+                continue
+            layers[:] = np.nan
             bands = np.ascontiguousarray(np.moveaxis(one, -1, 0), dtype=np.float32)
             self.fill(bands, place, layers)
         return np.moveaxis(out, 1, -1).reshape(*lead, rows, cols, len(self.layers))
+
+    def _on_device(self) -> bool:
+        """Whether channels and heads are reckoned on a GPU, with the network."""
+        if torch.device(self.device).type != "cuda":
+            return False
+        able = fits(self.cards[0].branches, self.normalisers)
+        if not able and self.cards[0].name not in _slow:
+            _slow.add(self.cards[0].name)
+            log.warning(
+                "model %s: channels and heads are reckoned on the CPU, there are none like these"
+                " on %s",
+                self.cards[0].name,
+                self.device,
+            )
+        return able
 
     def fill(self, bands: Float32, place: Place, out: Float32) -> None:
         """Write layers (layer, y, x) of a place in bands (band, y, x)."""
@@ -113,7 +136,7 @@ class Predictor:
                 continue
             given = np.where(known, bands[order], np.float32(np.nan))
             prepared = channels(given, branch.parsed, normaliser)
-            tiles = list(self._tiles(place))
+            tiles = list(self.tiles(place))
             while tiles:
                 part = tiles.pop(0)
                 inner = (
@@ -126,7 +149,7 @@ class Predictor:
                 try:
                     found = self._tile(number, prepared, part, at)
                 except torch.OutOfMemoryError:
-                    tiles[:0] = self._smaller(part)
+                    tiles[:0] = self.smaller(part)
                     continue
                 target, where = out[:, inner[0], inner[1]], wanted[inner]
                 for layer, values in zip(self.layers, target, strict=True):
@@ -134,12 +157,13 @@ class Predictor:
                         values[where] = found[layer][where]
             open_to &= ~wanted
 
-    def _tiles(self, place: Place) -> Iterator[tuple[slice, slice]]:
+    def tiles(self, place: Place) -> Iterator[tuple[slice, slice]]:
         """Parts of a place that a network takes at once: what its layers hold grows with them."""
-        edge = DROPOUT_TILE if self.passes else max(_TILE // self.stride, 1) * self.stride
+        most = TILE if torch.device(self.device).type == "cuda" else _TILE
+        edge = DROPOUT_TILE if self.passes else max(most // self.stride, 1) * self.stride
         return _pieces(place.rows, place.cols, min(edge, _told.get(self.device, edge)))
 
-    def _smaller(self, part: tuple[slice, slice]) -> list[tuple[slice, slice]]:
+    def smaller(self, part: tuple[slice, slice]) -> list[tuple[slice, slice]]:
         """Quarters of a tile that the device has no memory for; raises as it was if it is small."""
         edge = max(max(one.stop - one.start for one in part) // 2, 1)
         edge = -(-edge // self.stride) * self.stride
@@ -246,7 +270,8 @@ def _logits(network: UNet, given: Float32, device: str, seed: tuple[int, ...] | 
         network.drop.train(seed is not None)
         tensor = torch.from_numpy(given)[None].to(device=device, dtype=kind)
         tensor = tensor.contiguous(memory_format=torch.channels_last)
-        out: Float32 = network(tensor)[0].float().cpu().numpy()
+        with arithmetic(device):
+            out: Float32 = network(tensor)[0].float().cpu().numpy()
         return out
 
 

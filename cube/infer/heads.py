@@ -13,7 +13,7 @@ import torch
 
 from cube.kernels.expectation import line_nodes
 
-__all__ = ["log_probabilities"]
+__all__ = ["log_probabilities", "nodes"]
 
 FLOOR = 1e-7
 """Below it a probability has no logarithm; weights of many classes may be negative, too."""
@@ -53,14 +53,14 @@ def _of_more(mean: torch.Tensor, scale: torch.Tensor, temperature: float) -> tor
     factor = torch.exp((scale.abs() * (math.sqrt(3) / temperature)).clamp(max=20))
     powers = {-1: middle / factor, 0: middle, 1: middle * factor}
     chance = torch.zeros_like(middle)
-    for moved, weight in _nodes(mean.shape[1]):
+    for moved, weight in nodes(mean.shape[1]):
         columns = [powers[moved.get(one, 0)][:, one] for one in range(mean.shape[1])]
         total = torch.stack(columns, dim=1)
         chance = chance + weight * total / total.sum(dim=1, keepdim=True)
     return torch.log(chance.clamp(FLOOR, 1))
 
 
-def _nodes(classes: int) -> Iterator[tuple[dict[int, int], float]]:
+def nodes(classes: int) -> Iterator[tuple[dict[int, int], float]]:
     """Classes that a node moves, with the step, and its weight."""
     yield {}, 1 + (classes * classes - 7 * classes) / 18
     for one, sign in itertools.product(range(classes), (-1, 1)):

@@ -50,9 +50,11 @@ def infer(
     model : str, Path or sequence of them
         Id in the catalog or folder of a model; several are an ensemble and must give the same.
     device : str
-        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` …
+        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` … A GPU takes chunks
+        of up to 4096 pixels at once; of small ones it works on as much halo as on pixels.
     precision : str
-        ``float32``, or ``bfloat16`` where it agrees with float32 on the device.
+        ``float32`` (on a GPU too: no TF32), or ``bfloat16`` where it agrees with float32 on the
+        device.
     passes : int
         Passes with channels left out at random, for models with dropout; noise belongs to tiles of
         512 by 512 pixels of the array, so it does not depend on the chunks.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +21,17 @@ from cube.catalog import load_model, load_normaliser
 from cube.errors import CatalogError
 from cube.infer.networks import UNet, build
 
-__all__ = ["Precision", "check", "join", "keep", "network_of", "open_networks", "save"]
+__all__ = [
+    "Precision",
+    "arithmetic",
+    "check",
+    "join",
+    "keep",
+    "memory_format",
+    "network_of",
+    "open_networks",
+    "save",
+]
 
 Precision = Literal["float32", "bfloat16"]
 _SHOWN = 3
@@ -28,6 +40,8 @@ AGREEMENT = 0.02
 """Largest difference in probability that bfloat16 may make on a probe; measured ones are .007."""
 
 log = logging.getLogger(__name__)
+_settings = threading.RLock()
+"""Held while settings of the process are others; a network may be opened within."""
 
 
 def network_of(branch: Branch) -> UNet:
@@ -88,6 +102,53 @@ def keep(weights: Mapping[str, torch.Tensor], path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def memory_format(device: str, precision: Precision) -> torch.memory_format:
+    """Order of samples that convolutions are fastest in.
+
+    On a GPU those of float32 have their algorithms of few products (Winograd) with whole planes
+    alone, those of bfloat16 their matrix units with channels last.
+    """
+    if torch.device(device).type == "cuda" and precision == "float32":
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+@contextmanager
+def arithmetic(device: str, *, repeated: bool = False) -> Iterator[None]:
+    """Convolutions within round as the precision says, on a GPU too.
+
+    torch lets cuDNN round the factors of float32 to 11 bits (TF32) unless told otherwise, which is
+    hundreds of times what another order of the sums changes: float32 is float32 here, and who wants
+    speed has bfloat16, which is checked. Settings are of the process: one thread at a time.
+
+    Parameters
+    ----------
+    device : str
+    repeated : bool
+        Whether inputs of one shape come again and again: cuDNN then tries all of its algorithms on
+        them first, which takes as long as tens of tiles. They differ in the order of sums.
+    """
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    backend = torch.backends.cudnn
+    # torch 2.9 has a setting for each operator, and refuses to read the older one beside it
+    holder, name, exact = (
+        (backend.conv, "fp32_precision", "ieee")
+        if hasattr(backend, "conv")
+        else (backend, "allow_tf32", False)
+    )
+    with _settings:
+        before, tried = getattr(holder, name), backend.benchmark
+        setattr(holder, name, exact)
+        backend.benchmark = repeated
+        try:
+            yield
+        finally:
+            setattr(holder, name, before)
+            backend.benchmark = tried
+
+
 @lru_cache(maxsize=4)
 def open_networks(where: str, sha256: str, device: str, precision: Precision) -> dict[str, UNet]:
     """Networks of a model by branch, ready to predict; loaded once per process, content and device.
@@ -135,7 +196,8 @@ def open_networks(where: str, sha256: str, device: str, precision: Precision) ->
             }
         )
         network = network.fuse().to(device)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        shape = memory_format(device, precision)
+        network.to(memory_format=shape)  # type: ignore[call-overload]
         if precision == "bfloat16" and not _agrees(network, device):
             log.warning(
                 "%s: bfloat16 changes probabilities by more than %g here; float32 is used",
@@ -144,6 +206,8 @@ def open_networks(where: str, sha256: str, device: str, precision: Precision) ->
             )
             return open_networks(where, sha256, device, "float32")
         ready[branch.name] = network.bfloat16() if precision == "bfloat16" else network
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)  # networks run on another stream than this
     return ready
 
 
@@ -152,7 +216,7 @@ def _agrees(network: UNet, device: str) -> bool:
     generator = torch.Generator().manual_seed(0)
     inputs = network.inputs
     probe = torch.randn(1, inputs, _PROBE, _PROBE, generator=generator).to(device)
-    with torch.inference_mode():
+    with torch.inference_mode(), arithmetic(device):
         exact = network(probe)
         rough = deepcopy(network).bfloat16()(probe.bfloat16()).float()
     return bool((torch.sigmoid(exact) - torch.sigmoid(rough)).abs().max() <= AGREEMENT)

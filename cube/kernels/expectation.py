@@ -23,6 +23,8 @@ Float32 = NDArray[np.float32]
 LINE_NODES = 7
 """Nodes for two classes."""
 ROOT3 = 1.7320508075688772
+MOST = 300.0
+"""Nodes of more than two classes lie no farther off: the exponential of more has no float64."""
 BATCH = 256
 """Pixels worked on together: their powers stay in the nearest cache."""
 
@@ -111,7 +113,7 @@ def _exponentials(  # type: ignore[no-untyped-def]
             most = max(most, mean[one, place])
         for one in range(classes):
             middle = np.exp((mean[one, place] - most) / temperature)
-            factor = np.exp(min(abs(scale[one, place]) * ROOT3 / temperature, 300.0))
+            factor = np.exp(min(abs(scale[one, place]) * ROOT3 / temperature, MOST))
             powers[one, 0, pixel] = middle / factor
             powers[one, 1, pixel] = middle
             powers[one, 2, pixel] = middle * factor
