@@ -92,14 +92,8 @@ class Predictor:
         flat = values.reshape(-1, *values.shape[-3:])
         rows, cols = place.rows.stop - place.rows.start, place.cols.stop - place.cols.start
         out = np.empty((len(flat), len(self.layers), rows, cols), "float32")
-        on_device = self._on_device()
         for one, layers in zip(flat, out, strict=True):
-            if on_device:
-                fill(self, one, place, layers)
-                continue
-            layers[:] = np.nan
-            bands = np.ascontiguousarray(np.moveaxis(one, -1, 0), dtype=np.float32)
-            self.fill(bands, place, layers)
+            self.fill(np.moveaxis(one, -1, 0), place, layers)
         return np.moveaxis(out, 1, -1).reshape(*lead, rows, cols, len(self.layers))
 
     def _on_device(self) -> bool:
@@ -117,8 +111,13 @@ class Predictor:
             )
         return able
 
-    def fill(self, bands: Float32, place: Place, out: Float32) -> None:
-        """Write layers (layer, y, x) of a place in bands (band, y, x)."""
+    def fill(self, values: NDArray[Any], place: Place, out: Float32) -> None:
+        """Write layers (layer, y, x) of a place in bands (band, y, x), NaN where there are none."""
+        if self._on_device():
+            fill(self, np.moveaxis(values, 0, -1), place, out)
+            return
+        out[:] = np.nan
+        bands = np.ascontiguousarray(values, dtype=np.float32)
         finite: NDArray[np.bool_] = np.isfinite(bands)
         for name, band, known in zip(self.inputs, bands, finite, strict=True):
             if known.any() and np.min(band, where=known, initial=np.inf) < 0:

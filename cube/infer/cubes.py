@@ -60,7 +60,7 @@ def _block(rows: slice, cols: slice, source: PassSource, grid: tuple[int, int]) 
         rows.start,
         cols.start,
     )
-    layers = np.full((len(predictor.layers) + 1, *inner.shape), np.nan, "float32")
+    layers = np.empty((len(predictor.layers) + 1, *inner.shape), "float32")
     predictor.fill(bands, place, layers[:-1])
     if not source.classes:
         layers[-1] = NO_DATA
