@@ -5,8 +5,9 @@ Run ``python tests/benchmarks/test_infer_gpu.py`` for a table, or
 or all that the store delivers. On an H200 with 16 processors the network took 428 Mpix/s in float32
 (1296 in bfloat16) and got 83, all that zarr-python decoded under dask's threads; with
 ``ZARR_CODEC_PIPELINE__PATH=zarrs.ZarrsCodecPipeline`` decoding reached 470 to 760, and a first run
-of 0.27 Gpix, in which cuDNN still tried its algorithms, 193. Wall time of a whole machine: nobody else should be on it. Chunks are in the page
-cache, so disks do not count; later dates are links to the files of the first, decoded anew.
+of 0.27 Gpix, in which cuDNN still tried its algorithms, 193. Wall time of a whole machine: nobody
+else should be on it. Chunks are in the page cache, so disks do not count; later dates are links to
+the files of the first, decoded anew.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ DATES = 4
 SECONDS = 110.0
 TARGET = 0.6
 STORE = 0.8
-"""Share of what reading and dask's blocks deliver that has to come through, where they are slower."""
+"""Share of what reading and dask's blocks deliver that has to come through, if they are slower."""
 
 Rates = dict[str, float]
 
