@@ -21,7 +21,15 @@ from cube.steps.relief import MOST_HALO, STEP, reach_of, read_relief
 from pipelines.layers import Tiled
 from pipelines.request import Request, Resolved
 
-__all__ = ["BASE_BYTES", "BLOCK", "block_within", "parse_size", "peak_memory", "run_of"]
+__all__ = [
+    "BASE_BYTES",
+    "BLOCK",
+    "block_within",
+    "network_memory",
+    "parse_size",
+    "peak_memory",
+    "run_of",
+]
 
 _SCHEDULER = re.compile(r"^(threads|processes|((tcp|tls|wss?|ucx)://)?[^/\s]+:\d+)$")
 BLOCK = 2048
@@ -56,6 +64,15 @@ the allocator keeps of earlier blocks (12) and a tenth to spare. The median of t
 image coordinates with their window of radar samples 38. Measured on a whole scene; a small area
 stays a third below.
 """
+
+NETWORK_BYTES = 850 * 2**20
+"""Resident size of a process with torch, and what one network holds of a tile of 1024 pixels: 706
+MB without the store, met in blocks of 512 to 2048."""
+TORCH_BYTES = 250 * 2**20
+"""What torch adds to the process of the other stages."""
+NETWORK_BYTES_PER_PIXEL, NETWORK_HALO = 150, 112
+"""Peak per pixel of a block with its halo and thread: bands of a pass and its reference, their
+channels, logits and layers. 119 to 131 were met with two dates; the halo is the default model's."""
 
 
 def run_of(
@@ -98,14 +115,18 @@ def run_of(
     block, peak = block_within(
         shape_of(resolved.grid),
         limit,
-        lambda block: peak_memory(
-            block,
-            threads,
-            spacing,
-            CACHE_BYTES if remote else 0,
-            halo_of(block),
-            extra,
-            len(polarisations) if resolved.product == "slc" else 0,
+        lambda block: max(
+            peak_memory(
+                block,
+                threads,
+                spacing,
+                CACHE_BYTES if remote else 0,
+                halo_of(block),
+                extra,
+                len(polarisations) if resolved.product == "slc" else 0,
+            )
+            + (TORCH_BYTES if resolved.network else 0),
+            network_memory(block, threads) if resolved.network else 0,
         ),
     )
     pixels = int(np.prod(resolved.grid.shape))
@@ -183,6 +204,12 @@ def peak_memory(
     wide = block + 2 * halo + STEP
     surface = WIDE_BYTES * wide * wide + (INNER_BYTES + extra) * block * block
     return int(BASE_BYTES + cache + threads * max(block * block * per_pixel, surface))
+
+
+def network_memory(block: int, threads: int) -> int:
+    """Predicted peak resident bytes of a worker process that applies a network of the catalog."""
+    wide = block + 2 * NETWORK_HALO
+    return NETWORK_BYTES + threads * NETWORK_BYTES_PER_PIXEL * wide * wide
 
 
 def _halo_of(resolved: Resolved, modes: set[str]) -> Callable[[int], int]:

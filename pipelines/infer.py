@@ -29,19 +29,13 @@ from cube.store.write import (
     set_summary,
     stored_array,
 )
-from pipelines.cost import BLOCK, block_within, parse_size
+from pipelines.cost import BLOCK, block_within, network_memory, parse_size
 from pipelines.plan import Plan
 from pipelines.runner import Progress, Runner
 from pipelines.summary import write_summary
 from pipelines.writing import write_stage
 
 __all__ = ["Inferred", "infer_cube", "pass_source", "targets_of_pass"]
-
-BASE_BYTES = 1_100 * 2**20
-"""A process with torch, and what the layers of one network hold of one tile; see the benchmark."""
-BYTES_PER_PIXEL = 150
-"""Peak of a block and thread: bands of a pass and its reference, their channels, logits and layers,
-with the halo."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +120,7 @@ def infer_cube(
     count = workers if workers is not None else os.cpu_count() or 1
     threads = count if scheduler == "threads" else 1
     limit = parse_size(memory_limit) if memory_limit else 3 * 10**9
-    block, _ = block_within(
-        shape, limit, lambda size: BASE_BYTES + threads * BYTES_PER_PIXEL * (size + 224) ** 2
-    )
+    block, _ = block_within(shape, limit, lambda size: network_memory(size, threads))
     with BuildLock(path):
         _prepare(path, wanted, asked, whole, progress)
         with Runner(scheduler, count, limit) as runner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import xarray as xr
 
 import cube
 from pipelines import infer as pipeline
-from pipelines.infer import BASE_BYTES, BYTES_PER_PIXEL, infer_cube
+from pipelines.cost import network_memory
+from pipelines.infer import infer_cube
 
 LAYERS = ("water_probability", "flood_probability", "entropy", "aleatoric")
 
@@ -88,7 +90,7 @@ def test_stopped_in_the_middle_it_shows_only_what_is_whole_and_goes_on(
 
 
 def test_smaller_blocks_change_nothing_but_last_bits(own_cube, model, told):
-    limit = BASE_BYTES + BYTES_PER_PIXEL * (512 + 224) ** 2 + 1
+    limit = network_memory(512, 1) + 1
     infer_cube(own_cube, [str(model)], workers=1, memory_limit=f"{limit}B")
     one, other = cube.open_cube(own_cube), cube.open_cube(told)
     for name in LAYERS:
@@ -104,6 +106,18 @@ def test_a_build_by_the_model_is_a_build_told_anew(build, small_event, model, to
     # and the cube that was told anew is a cube of that plan
     again = build(small_event, told, "--model", model).fine()
     assert "nothing to do" in again.err
+
+
+def test_a_plan_foretells_the_memory_of_a_network(cube_command, small_event, model):
+    words = ("plan", "--event", small_event / "event.toml", "--source", small_event, "--json")
+    runs = [
+        json.loads(cube_command(*words, "--workers", 2, "--model", name).fine().out)["run"]
+        for name in ("bayes", model)
+    ]
+    assert runs[0]["peak_memory_per_worker"] + 3e8 < runs[1]["peak_memory_per_worker"] < 3e9
+    limit = f"{network_memory(512, 2) + 1}B"
+    narrow = cube_command(*words, "--workers", 2, "--model", model, "--memory-limit", limit)
+    assert json.loads(narrow.fine().out)["run"]["block"] == 512
 
 
 def test_another_model_or_an_ensemble_takes_the_place(own_cube, model, tmp_path):
