@@ -46,6 +46,11 @@ class Input(_Frozen):
         return cls(band=found[2], earlier=int(found[3] or 0), reference=bool(found[1]))
 
     @property
+    def power(self) -> bool:
+        """Whether it is backscatter, which is never negative; heights and angles may be."""
+        return self.band in ("vv", "vh", "hh", "hv")
+
+    @property
     def variable(self) -> str:
         """Name of the variable in a Dataset."""
         return f"reference_{self.band}" if self.reference else self.band

@@ -38,6 +38,7 @@ __all__ = [
     "load_normaliser",
     "load_preset",
     "models",
+    "normalisers_of",
 ]
 
 _Record = TypeVar("_Record", bound=BaseModel)
@@ -111,10 +112,17 @@ class Model:
     card : Card
     weights : Traversable
         safetensors file with the weights of all branches.
+    normalisers : tuple of Normaliser
+        Of the branches, in order.
     """
 
     card: Card
     weights: Traversable
+    normalisers: tuple[Normaliser, ...]
+
+    def normaliser(self, branch: str) -> Normaliser:
+        """That of a branch, by its name."""
+        return self.normalisers[[one.name for one in self.card.branches].index(branch)]
 
     @property
     def where(self) -> str:
@@ -267,18 +275,33 @@ def load_normaliser(name: str, folder: str | None = None) -> Normaliser:
     return found
 
 
+def normalisers_of(card: Card, home: Traversable) -> tuple[Normaliser, ...]:
+    """Normalisers of a card's branches: of the catalog that the model lies in, else of the others.
+
+    Raises
+    ------
+    CatalogError
+        A normaliser that is nowhere, or has not all bands.
+    """
+    around = home.parent.parent if isinstance(home, Path) else None
+    own = around is not None and (around / "normalisers.toml").is_file()
+    found = []
+    for branch in card.branches:
+        one = load_normaliser(branch.normaliser, str(around) if own else None)
+        missing = sorted({item.band for item in branch.parsed} - one.mean.keys())
+        if missing:
+            raise CatalogError(
+                f"{home / 'card.toml'}: normaliser {branch.normaliser} has no band {missing[0]}; it"
+                f" has {', '.join(sorted(one.mean))}"
+            )
+        found.append(one)
+    return tuple(found)
+
+
 def _model(root: Traversable) -> Model:
     path = root / "card.toml"
     card = _check(Card, _read(path), path)
-    for branch in card.branches:
-        known = load_normaliser(branch.normaliser).mean
-        missing = sorted({one.band for one in branch.parsed} - known.keys())
-        if missing:
-            raise CatalogError(
-                f"{path}: normaliser {branch.normaliser} has no band {missing[0]}; it has"
-                f" {', '.join(sorted(known))}"
-            )
-    return Model(card, root / "model.safetensors")
+    return Model(card, root / "model.safetensors", normalisers_of(card, root))
 
 
 def models(folder: str | None = None) -> dict[str, Model]:

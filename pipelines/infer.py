@@ -171,7 +171,14 @@ def _held(plan: Plan, track: int) -> frozenset[str]:
     held = set(plan.polarisations)
     if plan.referenced(track):
         held |= {f"reference_{name}" for name in plan.polarisations}
-    return frozenset(held)
+    return frozenset(held | {"dem"} | ({"hand", "incidence_angle"} & set(plan.layers)))
+
+
+def _index(name: str, index: int, track: int) -> int | None:
+    """Where a variable holds what belongs to a pass, by the numbers of the pass and its track."""
+    if name in ("dem", "hand"):
+        return None
+    return track if name.startswith(("reference_", "incidence_angle")) else index
 
 
 def _variables(plan: Plan, asked: dict[str, Any]) -> list[Variable]:
@@ -214,10 +221,7 @@ def pass_source(path: str, plan: Plan, index: int, **options: Any) -> PassSource
     number = plan.tracks.index(track)
     held = _held(plan, track)
     function, _ = predictor(**options, held=held)
-    bands = tuple(
-        StoredLayer(path, name, number if name.startswith("reference_") else index)
-        for name in function.inputs
-    )
+    bands = tuple(StoredLayer(path, name, _index(name, index, number)) for name in function.inputs)
     permanent = "permanent_water" in plan.layers
     return PassSource(
         function,

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cube.cards import Card, write_card
-from cube.catalog import Model, load_model
+from cube.catalog import Model, load_model, normalisers_of
 from cube.errors import CatalogError, PlanError
 from cube.infer.convert import read_checkpoint
 from cube.infer.weights import check, keep, open_networks
@@ -74,7 +74,7 @@ def convert(
         weights = {
             key if key.startswith(head) else head + key: value for key, value in weights.items()
         }
-    check(described, weights, str(checkpoint))
+    check(described, normalisers_of(described, target.absolute()), weights, str(checkpoint))
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cube.cards import Branch, Card, Normaliser
+from cube.cards import Branch, Card, Input, Normaliser
 from cube.errors import PlanError
 from cube.infer.channels import channels
 from cube.infer.engine import Place
@@ -120,7 +120,7 @@ class Predictor:
         bands = np.ascontiguousarray(values, dtype=np.float32)
         finite: NDArray[np.bool_] = np.isfinite(bands)
         for name, band, known in zip(self.inputs, bands, finite, strict=True):
-            if known.any() and np.min(band, where=known, initial=np.inf) < 0:
+            if Input.parse(name).power and np.min(band, where=known, initial=np.inf) < 0:
                 raise PlanError(
                     f"model {self.cards[0].name} takes linear power, found {np.nanmin(band):g} in"
                     f" {name}; are the bands in decibels?"

@@ -43,7 +43,6 @@ TILE = 4096
 """Rows and columns that a GPU takes at once: about 4 GB of layers of the default model."""
 _REPEATS = 4
 """Tiles of one shape after which cuDNN may try all of its algorithms on it."""
-_POWER = ("vv", "vh", "hh", "hv")
 _KNOWN: dict[type[BaseModel], set[str]] = {
     Branch: {
         "name", "inputs", "classes", "gives", "head", "temperature", "normaliser", "network"
@@ -71,7 +70,7 @@ def fits(branches: Sequence[Branch], normalisers: Sequence[Normaliser]) -> bool:
             if name not in known and getattr(record, name) != default:
                 return False
     return (
-        {one.band for branch in branches for one in branch.parsed} <= {*_POWER}
+        all(one.power for branch in branches for one in branch.parsed)
         and {branch.head for branch in branches} <= {"softmax", "sigmoid", "heteroscedastic"}
         and {one.scale for one in normalisers} <= {"linear", "decibel", "context"}
         and {one.missing for one in normalisers} <= {"mean", "high"}

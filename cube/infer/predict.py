@@ -14,7 +14,7 @@ import xarray as xr
 from dask.base import annotate
 
 from cube.cards import Card, Input
-from cube.catalog import Model, load_model, load_normaliser
+from cube.catalog import Model, load_model
 from cube.errors import PlanError
 from cube.infer.blocks import DROPOUT_TILE, Predictor, Reference
 from cube.infer.channels import reach
@@ -147,7 +147,7 @@ def predictor(
     ready = [open_networks(one.where, one.sha256, chosen, precision) for one in references]
     if passes and not all(branch.network.dropout for card in cards for branch in card.branches):
         raise PlanError(f"model {cards[0].name} has no dropout; give several models, or no passes")
-    normalisers = tuple(load_normaliser(branch.normaliser) for branch in cards[0].branches)
+    normalisers = tuple(opened[0].normaliser(branch.name) for branch in cards[0].branches)
     used = [
         (networks[branch.name], reach(normaliser))
         for networks in ready

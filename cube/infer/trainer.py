@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cube.cards import Branch
+from cube.catalog import load_normaliser
 from cube.infer.calibration import fit_temperature, fit_threshold
 from cube.infer.networks import UNet
 from cube.infer.training import Batch, Batches, Numbered, Recipe, fit
@@ -80,7 +81,7 @@ def train_branch(
     if device == "cpu":
         torch.set_num_threads(1)  # the same order of sums on every machine
     torch.manual_seed(seed)
-    network = network_of(branch)
+    network = network_of(branch, load_normaliser(branch.normaliser))
     learnt = Batches(examples(seed), branch, recipe.batch, seed, recipe.steps)
     trained = fit(network, learnt.made_by(workers), recipe, device, told)
     save({branch.name: trained}, weights)

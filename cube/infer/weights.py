@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save_file
 
-from cube.cards import Branch, Card
-from cube.catalog import load_model, load_normaliser
+from cube.cards import Branch, Card, Normaliser
+from cube.catalog import load_model
 from cube.errors import CatalogError
 from cube.infer.networks import UNet, build
 
@@ -44,16 +44,20 @@ _settings = threading.RLock()
 """Held while settings of the process are others; a network may be opened within."""
 
 
-def network_of(branch: Branch) -> UNet:
+def network_of(branch: Branch, normaliser: Normaliser) -> UNet:
     """Network of a branch with weights that are random."""
-    normaliser = load_normaliser(branch.normaliser)
     outputs = len(branch.classes) * (2 if branch.head == "heteroscedastic" else 1)
     sizes = branch.network
     inputs = len(branch.inputs) * normaliser.channels
     return build(sizes.name, inputs, outputs, sizes.widths, sizes.patch, sizes.dropout)
 
 
-def check(card: Card, weights: Mapping[str, torch.Tensor], where: str) -> None:
+def check(
+    card: Card,
+    normalisers: Sequence[Normaliser],
+    weights: Mapping[str, torch.Tensor],
+    where: str,
+) -> None:
     """Compare keys and shapes with those of the card's networks.
 
     Raises
@@ -63,8 +67,8 @@ def check(card: Card, weights: Mapping[str, torch.Tensor], where: str) -> None:
     """
     wanted = {
         f"{branch.name}.{key}": tuple(value.shape)
-        for branch in card.branches
-        for key, value in network_of(branch).state_dict().items()
+        for branch, normaliser in zip(card.branches, normalisers, strict=True)
+        for key, value in network_of(branch, normaliser).state_dict().items()
     }
     given = {key: tuple(value.shape) for key, value in weights.items()}
     wrong = sorted(key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key))
@@ -184,10 +188,10 @@ def open_networks(where: str, sha256: str, device: str, precision: Precision) ->
         weights = load(content)
     except SafetensorError as error:
         raise CatalogError(f"{model.weights}: not a readable safetensors file ({error})") from error
-    check(model.card, weights, str(model.weights))
+    check(model.card, model.normalisers, weights, str(model.weights))
     ready = {}
-    for branch in model.card.branches:
-        network, head = network_of(branch), f"{branch.name}."
+    for branch, normaliser in zip(model.card.branches, model.normalisers, strict=True):
+        network, head = network_of(branch, normaliser), f"{branch.name}."
         network.load_state_dict(
             {
                 key.removeprefix(head): value

@@ -120,6 +120,39 @@ def test_a_plan_foretells_the_memory_of_a_network(cube_command, small_event, mod
     assert json.loads(narrow.fine().out)["run"]["block"] == 512
 
 
+def test_a_catalog_of_ones_own_has_normalisers_and_models_that_take_heights(
+    cube_command, own_cube, tmp_path
+):
+    (tmp_path / "normalisers.toml").write_text(NORMALISER)
+    inputs = '["vv", "vh", "dem", "incidence_angle"]'
+    card = small_models.SINGLE.replace('["vv", "vh"]', inputs).replace("copernicusfm-db", "own")
+    folder = small_models.write_model(
+        tmp_path / "models" / "random",
+        small_models.named("single", small_models.random_weights(4)),
+        small_models.HEAD + card,
+    )
+    before = cube.open_cube(own_cube).load()
+    cube_command("infer", own_cube, "--model", "random", "--catalog", tmp_path).fine()
+    after = cube.open_cube(own_cube)
+    ds = before.assign(dem=before.dem - 100)  # below the ellipsoid, as much of the coast is
+    for given, found in ((before, after), (ds, None)):
+        expected = cube.infer(given, folder).water_probability
+        assert expected.notnull().any()
+        if found is not None:
+            np.testing.assert_allclose(found.water_probability, expected, atol=1e-6)
+
+
+NORMALISER = """
+[own]
+version = 1
+title = "Backscatter, heights and angles as they are"
+scale = "linear"
+mean = { vv = [0.1], vh = [0.02], dem = [0.0], incidence_angle = [38.0] }
+deviation = { vv = [0.1], vh = [0.02], dem = [50.0], incidence_angle = [5.0] }
+sources = ["tests"]
+"""
+
+
 def test_another_model_or_an_ensemble_takes_the_place(own_cube, model, tmp_path):
     other = small_models.two_branch_model(tmp_path / "other" / "random", seed=3)
     infer_cube(own_cube, [str(model)])
