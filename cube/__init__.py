@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cube import infer
     from cube.errors import CubeError
     from cube.steps.coherence import coherence
+    from cube.steps.hypsometry import by_height
     from cube.steps.interferogram import interferogram
     from cube.steps.members import coherence_evidence, sieve, vote
     from cube.steps.pairs import coherence_change, coherence_pairs
@@ -30,6 +31,7 @@ __all__ = [
     "CubeError",
     "Request",
     "build",
+    "by_height",
     "coherence",
     "coherence_change",
     "coherence_evidence",
@@ -51,6 +53,7 @@ _HOMES = {
     "CubeError": "cube.errors",
     "Request": "pipelines.request",
     "build": "pipelines.api",
+    "by_height": "cube.steps.hypsometry",
     "coherence": "cube.steps.coherence",
     "coherence_change": "cube.steps.pairs",
     "coherence_evidence": "cube.steps.members",
