@@ -27,6 +27,9 @@ def infer(
         int, typer.Option(help="Passes with dropout, for epistemic uncertainty.")
     ] = 0,
     seed: Annotated[int, typer.Option(help="Of the dropout.")] = 0,
+    heights: Annotated[
+        bool, typer.Option("--heights", help="Tell flood by the heights of the DEM as well.")
+    ] = False,
     scheduler: Scheduler = "threads",
     workers: Workers = None,
     memory_limit: Memory = None,
@@ -45,6 +48,7 @@ def infer(
         precision="bfloat16" if precision == "bfloat16" else "float32",
         passes=passes,
         seed=seed,
+        heights=heights,
         scheduler=scheduler,
         workers=workers,
         memory_limit=memory_limit,

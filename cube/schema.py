@@ -390,6 +390,7 @@ def pair_variables(
 
 _OF_MODELS = {
     "flood_probability": ("probability of water that is not permanent", "1"),
+    "water_by_height": ("probability of water with what the heights around say of it", "1"),
     "entropy": ("entropy of the classes", "nat"),
     "aleatoric": ("variance of the probability of the likeliest class over its logits", "1"),
     "epistemic": ("variance of the probability of the likeliest class over networks", "1"),

@@ -30,6 +30,7 @@ from cube.store.write import (
     stored_array,
 )
 from pipelines.cost import BLOCK, block_within, network_memory, parse_size
+from pipelines.heights import BY_HEIGHT, check_heights, weigh_heights
 from pipelines.plan import Plan
 from pipelines.runner import Progress, Runner
 from pipelines.summary import write_summary
@@ -80,6 +81,7 @@ def infer_cube(
     precision: Precision = "float32",
     passes: int = 0,
     seed: int = 0,
+    heights: bool = False,
     scheduler: str = "threads",
     workers: int | None = None,
     memory_limit: str | None = None,
@@ -98,6 +100,8 @@ def infer_cube(
         Ids or folders; several are an ensemble.
     device, precision, passes, seed
         See `cube.infer.predict.infer`.
+    heights : bool
+        Tell flood by heights as well; see `cube.steps.hypsometry.by_height`.
     scheduler, workers, memory_limit, catalog
         As of `pipelines.request.Request`.
     progress : Progress or None
@@ -109,7 +113,7 @@ def infer_cube(
     """
     path, progress = Path(cube), progress or Progress()
     options = _Options(tuple(models), device, precision, passes, seed, catalog)
-    plan, wanted, asked = _decide(path, options)
+    plan, wanted, asked, threshold = _decide(path, options, heights)
     result = Inferred(path, wanted, asked["models"], tuple(asked["layers"]), built=True)
     kept = read_addition(path, MODEL)
     whole = bool(np.asarray(stored_array(str(path), "complete")[...]).all())
@@ -122,18 +126,26 @@ def infer_cube(
     limit = parse_size(memory_limit) if memory_limit else 3 * 10**9
     block, _ = block_within(shape, limit, lambda size: network_memory(size, threads))
     with BuildLock(path):
-        _prepare(path, wanted, asked, whole, progress)
+        _prepare(path, plan, wanted, asked, whole, progress)
         with Runner(scheduler, count, limit) as runner:
             for index in range(len(wanted.passes)):
+                if bool(stored_array(str(path), "complete")[index]):
+                    continue
                 _pass(path, wanted, index, options, shape, min(block, BLOCK), runner, progress)
+                if heights:
+                    where = shape, min(block, BLOCK)
+                    weigh_heights(path, wanted, index, threshold, *where, runner, progress)
+                set_flag(path, "complete", index)
             write_summary(str(path), wanted, shape, min(block, BLOCK), runner, progress)
         finish(path, MODEL)
         close_journals(path)
     return result
 
 
-def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
-    """Plan of the cube as it is, as it will be, and what is kept of the models."""
+def _decide(
+    path: Path, options: _Options, heights: bool
+) -> tuple[Plan, Plan, dict[str, Any], float]:
+    """Plan of the cube as it is, as it will be, what is kept of the models, and their threshold."""
     stored = read_plan(path)
     if stored is None:
         raise StoreError(f"{path}: no such cube; build one with cube build")
@@ -142,15 +154,20 @@ def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
         raise PlanError(
             f"{path}: is a cube of complex images; models take detected ones, of --product grd"
         )
-    names, sums = "", list[str]()
+    if heights:
+        check_heights(plan)
+    names, sums, threshold = "", list[str](), 0.5
     found: tuple[str, ...] = ()
     for track in plan.tracks:
         function, _ = predictor(**asdict(options), held=_held(plan, track))
         names = " ".join(card.name for card in function.cards)
         found = tuple(dict.fromkeys((*found, *function.layers)))
         sums = [one.sha256 for one in function.members]
+        threshold = function.cards[0].water_threshold
     if "water_probability" not in found:
         raise PlanError(f"model {names} gives {', '.join(found)}; a flood cube needs water")
+    if heights:
+        found = (*found, BY_HEIGHT)
     asked = {
         "models": names,
         "sha256": sums,
@@ -163,7 +180,7 @@ def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
     others = [name for name in plan.layers if name not in earlier]
     layers = tuple(dict.fromkeys((*others, "water", "flood", *found)))
     identity = {**plan.identity, "model": names, "model_sha256": sums}
-    return plan, Plan(identity, plan.passes, layers, tiles=plan.tiles), asked
+    return plan, Plan(identity, plan.passes, layers, tiles=plan.tiles), asked, threshold
 
 
 def _held(plan: Plan, track: int) -> frozenset[str]:
@@ -192,7 +209,7 @@ def _variables(plan: Plan, asked: dict[str, Any]) -> list[Variable]:
 
 
 def _prepare(
-    path: Path, wanted: Plan, asked: dict[str, Any], whole: bool, progress: Progress
+    path: Path, plan: Plan, wanted: Plan, asked: dict[str, Any], whole: bool, progress: Progress
 ) -> None:
     """Take the passes out of sight and make the arrays anew, unless that was done before."""
     kept = read_addition(path, MODEL)
@@ -206,7 +223,8 @@ def _prepare(
         set_flag(path, "complete", index, False)
     set_summary(path, [])
     close_journals(path)
-    add_layers(path, MODEL, asked, _variables(wanted, asked), {})
+    stale = {one.name for one in model_variables(plan.layers)} - set(asked["layers"])
+    add_layers(path, MODEL, asked, _variables(wanted, asked), {}, stale)
     replace_plan(path, wanted.stored())
 
 
@@ -242,8 +260,6 @@ def _pass(
     runner: Runner,
     progress: Progress,
 ) -> None:
-    if bool(stored_array(str(path), "complete")[index]):
-        return
     source = pass_source(str(path), plan, index, **asdict(options))
     if options.passes and block % DROPOUT_TILE:
         raise PlanError(f"blocks of {block} pixels; raise --memory-limit for dropout")
@@ -255,4 +271,3 @@ def _pass(
         runner,
         progress,
     )
-    set_flag(path, "complete", index)

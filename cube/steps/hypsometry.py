@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from cube.errors import PlanError
 from cube.kernels import hypsometry
 
-__all__ = ["by_height"]
+__all__ = ["REACH_M", "by_height"]
 
-_REACH_M = 4000.0
+REACH_M = 4000.0
 """A flood of a plain has one level that far; a slope of the water is followed."""
 
 
 def by_height(
-    probability: xr.DataArray, dem: xr.DataArray, reach_m: float = _REACH_M
+    probability: xr.DataArray, dem: xr.DataArray, reach_m: float = REACH_M
 ) -> xr.DataArray:
     """Probability of water with what the heights of the surroundings say of it.
 

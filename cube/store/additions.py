@@ -38,6 +38,7 @@ def add_layers(
     content: Mapping[str, Any],
     variables: Iterable[Variable],
     values: Mapping[str, NDArray[Any]],
+    without: Iterable[str] = (),
 ) -> None:
     """Create arrays, unwritten but for those with values, then say that they are there.
 
@@ -52,6 +53,8 @@ def add_layers(
         Those without y and x are coordinates.
     values : mapping
         Of variables that are known; they say how long new dimensions are.
+    without : iterable of str
+        Arrays that these take the place of, to be removed.
 
     Raises
     ------
@@ -65,6 +68,8 @@ def add_layers(
         for variable in variables:
             if variable.name in values:
                 sizes |= zip(variable.dims, values[variable.name].shape, strict=True)
+        for name in without:
+            shutil.rmtree(path / name, ignore_errors=True)
         for variable in variables:
             shutil.rmtree(path / variable.name, ignore_errors=True)
             on_map = "y" in variable.dims

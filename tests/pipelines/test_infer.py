@@ -163,6 +163,7 @@ def test_another_model_or_an_ensemble_takes_the_place(own_cube, model, tmp_path)
     infer_cube(own_cube, [str(other)])
     ds = cube.open_cube(own_cube)
     assert ds.attrs["model"]["models"] == "random@1"
+    assert "epistemic" not in ds  # one network has none
 
 
 # --- refused
