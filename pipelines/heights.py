@@ -71,7 +71,7 @@ def weigh_heights(
 ) -> None:
     """Write ``water_by_height`` of a pass and its flood classes by it.
 
-    The probabilities of the pass are on disk; they are read three times and do not change, so a
+    The probabilities of the pass are on disk; they are read four times and do not change, so a
     stage that was stopped goes on with the same tallies.
     """
     source = _source(str(path), plan, index, threshold)
@@ -86,7 +86,10 @@ def weigh_heights(
         return _put_together(parts, windows, shape)
 
     level = hypsometry.levels(summed(_level_sums, "levels"), reach)
-    known = hypsometry.curves(level, summed(_tallies, "tallies", level), reach)
+    counted = summed(_tallies, "tallies", level)
+    known = hypsometry.curves(level, counted, reach)
+    again = summed(_tallies, "tallies again", level, known)
+    known = hypsometry.curves(level, counted, reach, again)
     write_stage(
         Journal(str(path), f"heights_{index}", shape, block),
         told,
@@ -124,8 +127,10 @@ def _level_sums(source: _Source, window: Window) -> NDArray[Any]:
     return hypsometry.level_sums(*source.pair(window), window.line, window.sample)
 
 
-def _tallies(source: _Source, window: Window, level: Float32) -> NDArray[Any]:
-    return hypsometry.tallies(*source.pair(window), level, window.line, window.sample)
+def _tallies(
+    source: _Source, window: Window, level: Float32, known: hypsometry.Curves | None = None
+) -> NDArray[Any]:
+    return hypsometry.tallies(*source.pair(window), level, window.line, window.sample, known)
 
 
 def _put_together(

@@ -110,8 +110,24 @@ def _relative(
     return found.astype("float32"), (where[0], where[1])
 
 
-def tallies(chance: Float32, height: Float32, level: Float32, top: int, left: int) -> Float64:
+def tallies(
+    chance: Float32,
+    height: Float32,
+    level: Float32,
+    top: int,
+    left: int,
+    known: Curves | None = None,
+) -> Float64:
     """Pixels and water of a block by cell and height above the level.
+
+    Parameters
+    ----------
+    chance, height : float32, shape (y, x)
+    level : float32, shape (cell_y, cell_x)
+    top, left : int
+        As for `level_sums`.
+    known : Curves, optional
+        What heights were found to say: water is then counted by both.
 
     Returns
     -------
@@ -119,16 +135,17 @@ def tallies(chance: Float32, height: Float32, level: Float32, top: int, left: in
         From the cell that the first pixel lies in; what is higher or lower is not counted.
     """
     place, rows, cols = _cells((chance.shape[0], chance.shape[1]), top, left)
+    chance = chance if known is None else posterior(chance, height, known, top, left)
     bins, _ = _relative(height, level, top, left)
     number = np.rint(bins)
-    known = np.isfinite(chance) & (number >= 0) & (number < BINS)
-    where = number[known].astype("intp") * (rows * cols) + place[known]
-    weights = None, chance[known].astype("float64")
+    near = np.isfinite(chance) & (number >= 0) & (number < BINS)
+    where = number[near].astype("intp") * (rows * cols) + place[near]
+    weights = None, chance[near].astype("float64")
     sums = [np.bincount(where, one, BINS * rows * cols) for one in weights]
     return np.stack([one.reshape(BINS, rows, cols) for one in sums]).astype("float64")
 
 
-def curves(level: Float32, counted: Float64, reach: float) -> Curves:
+def curves(level: Float32, counted: Float64, reach: float, again: Float64 | None = None) -> Curves:
     """Curves from the tallies of all cells.
 
     Parameters
@@ -138,11 +155,19 @@ def curves(level: Float32, counted: Float64, reach: float) -> Curves:
         Those of `tallies`.
     reach : float
         As for `levels`.
+    again : float64, shape (2, BINS, cell_y, cell_x), optional
+        Tallies by radar and first curves. These are steps of expectation and maximisation (Dempster
+        et al. 1977, J. R. Stat. Soc. B 39): hidden water counts as dry at first.
     """
     sigma = BLUR_BINS, reach, reach
-    pixels, water = (gaussian_filter(one, sigma, mode="constant", truncate=3) for one in counted)
+
+    def around(one: Float64) -> Float64:
+        return np.asarray(gaussian_filter(one, sigma, mode="constant", truncate=3))
+
+    pixels, first = around(counted[0]), around(counted[1])
+    water = first if again is None else around(again[1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        before = water.sum(axis=0) / pixels.sum(axis=0)
+        before = first.sum(axis=0) / pixels.sum(axis=0)
         at_height = (water + FEW * before) / (pixels + FEW)
         told = _logit(at_height) - _logit(before)
     told = np.where(np.isfinite(told) & np.isfinite(level), told, 0)

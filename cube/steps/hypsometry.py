@@ -31,7 +31,7 @@ def by_height(
     Parameters
     ----------
     probability : DataArray
-        Of water, over y, x and any others, each plane by itself; lazy or not. It is read three
+        Of water, over y, x and any others, each plane by itself; lazy or not. It is read four
         times: give layers of a cube rather than a network that has still to run.
     dem : DataArray
         Heights in metres over y, x of the same grid, above any datum.
@@ -87,14 +87,25 @@ def _spacing(array: xr.DataArray) -> float:
 def _in_memory(chance: Any, height: Any, reach: float) -> Any:
     level = hypsometry.levels(hypsometry.level_sums(chance, height, 0, 0), reach)
     counted = hypsometry.tallies(chance, height, level, 0, 0)
-    return hypsometry.posterior(chance, height, hypsometry.curves(level, counted, reach), 0, 0)
+    known = hypsometry.curves(level, counted, reach)
+    again = hypsometry.tallies(chance, height, level, 0, 0, known)
+    known = hypsometry.curves(level, counted, reach, again)
+    return hypsometry.posterior(chance, height, known, 0, 0)
 
 
 def _lazily(chance: Any, height: Any, reach: float) -> Any:
     level = delayed(hypsometry.levels)(_summed(hypsometry.level_sums, chance, height), reach)
     counted = _summed(hypsometry.tallies, chance, height, level)
     known = delayed(hypsometry.curves)(level, counted, reach)
+    again = _summed(_tallied_again, chance, height, level, known)
+    known = delayed(hypsometry.curves)(level, counted, reach, again)
     return da.map_blocks(_posterior, chance, height, known=known, dtype="float32")
+
+
+def _tallied_again(
+    chance: Any, height: Any, level: Any, known: Any, top: int, left: int
+) -> NDArray[Any]:
+    return hypsometry.tallies(chance, height, level, top, left, known)
 
 
 def _posterior(chance: Any, height: Any, known: Any, block_info: Any = None) -> Any:
