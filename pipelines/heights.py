@@ -87,9 +87,9 @@ def weigh_heights(
 
     level = hypsometry.levels(summed(_level_sums, "levels"), reach)
     counted = summed(_tallies, "tallies", level)
-    known = hypsometry.curves(level, counted, reach)
+    known = _shared(hypsometry.curves(level, counted, reach))
     again = summed(_tallies, "tallies again", level, known)
-    known = hypsometry.curves(level, counted, reach, again)
+    known = _shared(hypsometry.curves(level, counted, reach, again))
     write_stage(
         Journal(str(path), f"heights_{index}", shape, block),
         told,
@@ -98,6 +98,11 @@ def weigh_heights(
         runner,
         progress,
     )
+
+
+def _shared(known: hypsometry.Curves) -> Any:
+    """A node of the graph of its own: tens of megabytes for a scene, not to be sent per block."""
+    return delayed(known, traverse=False)
 
 
 def _source(path: str, plan: Plan, index: int, threshold: float) -> _Source:

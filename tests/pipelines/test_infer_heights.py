@@ -52,6 +52,7 @@ def test_heights_make_the_simulated_flood_better(weighed, own_cube, small_event)
     """By a DEM without errors, as that of simulated events is."""
     infer_cube(own_cube)
     with_heights, without = (verify(one, small_event / "truth.tif") for one in (weighed, own_cube))
+    assert with_heights.flood.iou > 0.82  # .853; the demo, which is larger, has .855
     assert with_heights.flood.iou > without.flood.iou + 0.01
     assert with_heights.water.iou > without.water.iou + 0.01
 
@@ -79,6 +80,13 @@ def test_blocks_change_no_more_than_last_bits(own_cube, weighed):
     one, other = cube.open_cube(own_cube), cube.open_cube(weighed)
     # the network's own last bits, through a logarithm of the odds
     np.testing.assert_allclose(one.water_by_height, other.water_by_height, atol=1e-5)
+
+
+def test_processes_write_what_threads_do(own_cube, weighed):
+    infer_cube(own_cube, heights=True, scheduler="processes", workers=2)
+    one, other = cube.open_cube(own_cube), cube.open_cube(weighed)
+    np.testing.assert_allclose(one.water_by_height, other.water_by_height, atol=1e-5)
+    assert float((one.flood != other.flood).mean()) < 1e-3
 
 
 def test_it_can_be_taken_back(cube_command, own_cube, weighed):
