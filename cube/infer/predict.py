@@ -45,7 +45,8 @@ def infer(
     ----------
     ds : Dataset
         With the bands that the model's card names, linear power, dimensions y and x and any others
-        (such as time); lazy or not, with or without coordinates. ``reference_vv`` … may lie over
+        (such as time); lazy or not, with or without coordinates. Two or three rows of lazy chunks
+        are held at a time, for what they look at of one another. ``reference_vv`` … may lie over
         ``track`` as in a cube (then ``relative_orbit`` says which is whose), or over y and x.
     model : str, Path or sequence of them
         Id in the catalog or folder of a model; several are an ensemble and must give the same.

@@ -28,6 +28,7 @@ from cube.infer.channels import channels
 from cube.infer.predict import predictor
 from cube.infer.weights import open_networks
 from cube.kernels.expectation import class_probabilities
+from pipelines.cost import network_memory
 
 CHUNK = 1024
 cpu = pytest.mark.benchmark(timer=time.process_time, min_rounds=3, warmup=True)
@@ -144,23 +145,39 @@ def test_bfloat16_is_twice_as_fast_where_it_is_there(benchmark, ds):
 
 WHOLE = """
 import json, resource, sys, time
-import dask, dask.array as da, numpy as np, xarray as xr, cube
-rows, cols, chunk = map(int, sys.argv[1:4])
-def block(block_info=None):
-    shape = block_info[None]["chunk-shape"]
-    seed = [int(one) for one in block_info[None]["chunk-location"]]
-    return np.random.default_rng(seed).gamma(4, 0.02, shape).astype("float32")
-names = "vv", "vh", "reference_vv", "reference_vh"
-ds = xr.Dataset({
-    name: (("y", "x"), da.map_blocks(
-        block, chunks=da.core.normalize_chunks((chunk, chunk), (rows, cols)), dtype="f4",
-        meta=np.empty((0, 0), "f4"), name=name))
-    for name in names})
+from dataclasses import dataclass
+import dask, numpy as np
+from cube.infer.cubes import PassSource, pass_layers
+from cube.infer.predict import predictor
+rows, cols, block = map(int, sys.argv[1:4])
+
+@dataclass(frozen=True)
+class Speckled:
+    seed: int
+    shape: tuple = (rows, cols)
+    def read(self, window):
+        seed = self.seed, window.line, window.sample
+        values = np.random.default_rng(seed).standard_exponential(window.shape, dtype="f4")
+        values *= np.float32(0.08)
+        return values
+
+@dataclass(frozen=True)
+class Nothing:
+    shape: tuple = (rows, cols)
+    def read(self, window):
+        return np.zeros(window.shape, "u1")
+
+function, _ = predictor(["default"])
+bands = tuple(Speckled(number) for number in range(len(function.inputs)))
+source = PassSource(function, bands, Nothing(), Nothing(), True)
 began, spent = time.time(), time.process_time()
-found = cube.infer(ds)
-sums = [found[name].data.astype("f8").mean() for name in ("flood_probability", "entropy", "flood")]
+layers = pass_layers(source, (rows, cols), block)
+ones = [(1,) * many for many in layers.numblocks[1:]]
+means = layers.map_blocks(
+    lambda values: values.mean(axis=(1, 2), keepdims=True, dtype="f8"),
+    chunks=(layers.chunks[0], *ones), dtype="f8")
 with dask.config.set(scheduler="threads"):
-    values = [float(one) for one in dask.compute(*sums)]
+    values = means.compute().mean(axis=(1, 2)).tolist()
 print(json.dumps({
     "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
     "seconds": time.time() - began, "cpu": time.process_time() - spent, "values": values}))
@@ -171,7 +188,10 @@ print(json.dumps({
     "shape", [(4096, 4096), pytest.param((17_000, 25_000), marks=pytest.mark.slow)]
 )
 def test_a_pass_stays_within_memory(shape):
-    """The branch of two dates over a whole pass, in a process of its own."""
+    """The branch of two dates over a whole pass of a cube, in a process of its own.
+
+    Every block reads its surroundings anew, as of a cube on disk; what is foretold for it holds.
+    """
     done = subprocess.run(
         [sys.executable, "-c", WHOLE, *map(str, shape), "2048"],
         capture_output=True, text=True, check=False,
@@ -180,7 +200,8 @@ def test_a_pass_stays_within_memory(shape):
     found = json.loads(done.stdout.splitlines()[-1])
     pixels = shape[0] * shape[1] / 1e6
     print(f"{shape}: {found['peak_gb']:.2f} GB, {pixels / found['cpu']:.2f} Mpix per CPU s")
-    assert found["peak_gb"] < 3.0
+    assert found["peak_gb"] * 1e9 < network_memory(2048, os.cpu_count() or 1)
+    assert os.cpu_count() != 2 or found["peak_gb"] < 3.0
     assert all(np.isfinite(found["values"]))
 
 
