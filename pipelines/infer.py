@@ -63,7 +63,7 @@ class Inferred:
 
 @dataclass(frozen=True)
 class _Options:
-    """What is asked, by the names of `predictor`."""
+    """What is asked, by the names of `infer_cube`."""
 
     models: tuple[str, ...]
     device: str
@@ -71,6 +71,12 @@ class _Options:
     passes: int
     seed: int
     catalog: str | None
+    heights: bool
+
+    @property
+    def of_predictor(self) -> dict[str, Any]:
+        """Arguments of `predictor`."""
+        return {name: value for name, value in asdict(self).items() if name != "heights"}
 
 
 def infer_cube(
@@ -112,8 +118,8 @@ def infer_cube(
         No such cube or model, or a cube without what the model needs.
     """
     path, progress = Path(cube), progress or Progress()
-    options = _Options(tuple(models), device, precision, passes, seed, catalog)
-    plan, wanted, asked, threshold = _decide(path, options, heights)
+    options = _Options(tuple(models), device, precision, passes, seed, catalog, heights)
+    plan, wanted, asked = _decide(path, options)
     result = Inferred(path, wanted, asked["models"], tuple(asked["layers"]), built=True)
     kept = read_addition(path, MODEL)
     whole = bool(np.asarray(stored_array(str(path), "complete")[...]).all())
@@ -129,23 +135,15 @@ def infer_cube(
         _prepare(path, plan, wanted, asked, whole, progress)
         with Runner(scheduler, count, limit) as runner:
             for index in range(len(wanted.passes)):
-                if bool(stored_array(str(path), "complete")[index]):
-                    continue
                 _pass(path, wanted, index, options, shape, min(block, BLOCK), runner, progress)
-                if heights:
-                    where = shape, min(block, BLOCK)
-                    weigh_heights(path, wanted, index, threshold, *where, runner, progress)
-                set_flag(path, "complete", index)
             write_summary(str(path), wanted, shape, min(block, BLOCK), runner, progress)
         finish(path, MODEL)
         close_journals(path)
     return result
 
 
-def _decide(
-    path: Path, options: _Options, heights: bool
-) -> tuple[Plan, Plan, dict[str, Any], float]:
-    """Plan of the cube as it is, as it will be, what is kept of the models, and their threshold."""
+def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
+    """Plan of the cube as it is, as it will be, and what is kept of the models."""
     stored = read_plan(path)
     if stored is None:
         raise StoreError(f"{path}: no such cube; build one with cube build")
@@ -154,19 +152,18 @@ def _decide(
         raise PlanError(
             f"{path}: is a cube of complex images; models take detected ones, of --product grd"
         )
-    if heights:
+    if options.heights:
         check_heights(plan)
-    names, sums, threshold = "", list[str](), 0.5
+    names, sums = "", list[str]()
     found: tuple[str, ...] = ()
     for track in plan.tracks:
-        function, _ = predictor(**asdict(options), held=_held(plan, track))
+        function, _ = predictor(**options.of_predictor, held=_held(plan, track))
         names = " ".join(card.name for card in function.cards)
         found = tuple(dict.fromkeys((*found, *function.layers)))
         sums = [one.sha256 for one in function.members]
-        threshold = function.cards[0].water_threshold
     if "water_probability" not in found:
         raise PlanError(f"model {names} gives {', '.join(found)}; a flood cube needs water")
-    if heights:
+    if options.heights:
         found = (*found, BY_HEIGHT)
     asked = {
         "models": names,
@@ -180,7 +177,7 @@ def _decide(
     others = [name for name in plan.layers if name not in earlier]
     layers = tuple(dict.fromkeys((*others, "water", "flood", *found)))
     identity = {**plan.identity, "model": names, "model_sha256": sums}
-    return plan, Plan(identity, plan.passes, layers, tiles=plan.tiles), asked, threshold
+    return plan, Plan(identity, plan.passes, layers, tiles=plan.tiles), asked
 
 
 def _held(plan: Plan, track: int) -> frozenset[str]:
@@ -260,7 +257,9 @@ def _pass(
     runner: Runner,
     progress: Progress,
 ) -> None:
-    source = pass_source(str(path), plan, index, **asdict(options))
+    if bool(stored_array(str(path), "complete")[index]):
+        return
+    source = pass_source(str(path), plan, index, **options.of_predictor)
     if options.passes and block % DROPOUT_TILE:
         raise PlanError(f"blocks of {block} pixels; raise --memory-limit for dropout")
     write_stage(
@@ -271,3 +270,7 @@ def _pass(
         runner,
         progress,
     )
+    if options.heights:
+        threshold = source.predictor.cards[0].water_threshold
+        weigh_heights(path, plan, index, threshold, shape, block, runner, progress)
+    set_flag(path, "complete", index)
