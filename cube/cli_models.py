@@ -65,7 +65,7 @@ def train(
     steps: Annotated[
         int | None, typer.Option(help="Of each branch; those of the default model without.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ... or auto.")] = "cpu",
 ) -> None:
     """Train a model on simulated landscapes; an hour on two cores."""
     from pipelines.model_report import card_lines

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cube.cards import Branch, Card, Network, Score, write_card
 from cube.errors import PlanError
+from cube.infer.predict import device_of
 from cube.infer.trainer import Trained, train_branch
 from cube.infer.training import Recipe
 from cube.infer.weights import join
@@ -112,13 +113,14 @@ def train(out: str | Path, *, seed: int = 0, steps: int | None = None, device: s
     Raises
     ------
     PlanError
-        The folder is there already, or no steps.
+        The folder is there already, no steps, or no such device.
     """
     target = Path(out)
     if target.exists():
         raise PlanError(f"{out}: is there already; choose another folder, or remove it")
     if steps is not None and steps < 1:
         raise PlanError(f"{steps} steps; give 1 or more")
+    device = device_of(device)
     # beside the model and not removed if something fails: an hour's work lies there
     parts = target.with_name(f".{target.name}-parts")
     parts.mkdir(parents=True, exist_ok=True)

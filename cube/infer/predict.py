@@ -24,7 +24,7 @@ from cube.infer.weights import Precision, open_networks
 from cube.kernels.flood import NO_DATA
 from cube.schema import flood_attrs, model_attrs
 
-__all__ = ["infer", "predictor"]
+__all__ = ["device_of", "infer", "predictor"]
 
 ModelName = str | Path
 
@@ -140,7 +140,7 @@ def predictor(
         raise PlanError("no model given; give one or more ids or folders")
     if passes < 0:
         raise PlanError(f"{passes} passes; give 0 or more")
-    chosen = _device(device)
+    chosen = device_of(device)
     opened = [load_model(str(one), catalog) for one in models]
     cards = _fitting([_usable(one, held) for one in opened])
     references = tuple(Reference(one.where, one.card.sha256) for one in opened)
@@ -201,13 +201,22 @@ def _fitting(cards: list[Card]) -> list[Card]:
     return cards
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
+    """Device that a name means here; ``auto`` is a GPU where there is one.
+
+    Raises
+    ------
+    PlanError
+        No device, or none that is here.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(name)
     except RuntimeError as error:
         raise PlanError(f"device {name!r}: unknown; give auto, cpu or cuda") from error
+    if kind.type not in ("cpu", "cuda"):
+        raise PlanError(f"device {name!r}: models run on cpu or cuda; give one, or auto")
     if kind.type == "cuda" and not (
         torch.cuda.is_available() and (kind.index or 0) < torch.cuda.device_count()
     ):

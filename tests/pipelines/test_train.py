@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 import cube
 from cube.catalog import load_model
 
@@ -25,4 +27,11 @@ def test_what_cannot_be_trained_is_refused(cube_command, tmp_path):
     assert "is there already" in cube_command("train", "--out", tmp_path, "--steps", 1).error
     assert "give 1 or more" in cube_command("train", "--out", tmp_path / "a", "--steps", 0).error
     assert cube_command("train", "--out", tmp_path / "a", "--on", "chips").code == 2
-    assert not (tmp_path / "a").exists()
+    if not torch.cuda.is_available():
+        said = cube_command("train", "--out", tmp_path / "a", "--device", "cuda").error
+        assert "this torch sees 0 GPUs" in said
+    said = cube_command("train", "--out", tmp_path / "a", "--device", "potato").error
+    assert "device 'potato': unknown" in said
+    said = cube_command("train", "--out", tmp_path / "a", "--device", "meta").error
+    assert "models run on cpu or cuda" in said
+    assert list(tmp_path.iterdir()) == []
