@@ -78,18 +78,18 @@ def weigh_heights(
     told = f"heights {plan.passes[index].time[:16]}"
     reach = REACH_M / abs(float(plan.identity["transform"][0])) / hypsometry.CELL
 
-    def summed(function: Callable[..., NDArray[Any]], title: str, *more: Any) -> NDArray[Any]:
-        windows = list(_windows(shape, block))
-        tasks = [delayed(function)(source, window, *more) for window in windows]
-        with progress.stage(f"{told}: {title}", len(tasks)) as advance:
-            parts = runner.run(tasks, advance)
-        return _put_together(parts, windows, shape)
+    windows = list(_windows(shape, block))
 
-    level = hypsometry.levels(summed(_level_sums, "levels"), reach)
-    counted = summed(_tallies, "tallies", level)
-    known = _shared(hypsometry.curves(level, counted, reach))
-    again = summed(_tallies, "tallies again", level, known)
-    known = _shared(hypsometry.curves(level, counted, reach, again))
+    def summed(function: Callable[..., NDArray[Any]], *more: Any) -> NDArray[Any]:
+        # nodes of their own in the graph: megabytes for a scene, not to be sent per block
+        shared = [delayed(one, traverse=False) for one in more]
+        tasks = [delayed(_sums)(source, window, function, *shared) for window in windows]
+        with progress.stage(f"{told}: tallies", len(tasks)) as advance:
+            parts = runner.run(tasks, advance)
+        corners = [(window.line, window.sample) for window in windows]
+        return hypsometry.put_together(parts, corners, shape)
+
+    known = delayed(hypsometry.learnt(summed, reach), traverse=False)
     write_stage(
         Journal(str(path), f"heights_{index}", shape, block),
         told,
@@ -98,11 +98,6 @@ def weigh_heights(
         runner,
         progress,
     )
-
-
-def _shared(known: hypsometry.Curves) -> Any:
-    """A node of the graph of its own: tens of megabytes for a scene, not to be sent per block."""
-    return delayed(known, traverse=False)
 
 
 def _source(path: str, plan: Plan, index: int, threshold: float) -> _Source:
@@ -128,25 +123,8 @@ def _windows(shape: tuple[int, int], block: int) -> Iterator[Window]:
         top += height
 
 
-def _level_sums(source: _Source, window: Window) -> NDArray[Any]:
-    return hypsometry.level_sums(*source.pair(window), window.line, window.sample)
-
-
-def _tallies(
-    source: _Source, window: Window, level: Float32, known: hypsometry.Curves | None = None
-) -> NDArray[Any]:
-    return hypsometry.tallies(*source.pair(window), level, window.line, window.sample, known)
-
-
-def _put_together(
-    parts: list[NDArray[Any]], windows: list[Window], shape: tuple[int, int]
-) -> NDArray[Any]:
-    """Cells of the whole; blocks begin at cells, so no cell lies in two."""
-    cells = tuple(-(-size // hypsometry.CELL) for size in shape)
-    out = np.zeros((*parts[0].shape[:-2], *cells))
-    for part, window in zip(parts, windows, strict=True):
-        row, col = window.line // hypsometry.CELL, window.sample // hypsometry.CELL
-        out[..., row : row + part.shape[-2], col : col + part.shape[-1]] = part
+def _sums(source: _Source, window: Window, function: Any, *more: Any) -> NDArray[Any]:
+    out: NDArray[Any] = function(*source.pair(window), window.line, window.sample, *more)
     return out
 
 

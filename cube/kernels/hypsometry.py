@@ -11,13 +11,15 @@ empirical Bayes: given the class, height and backscatter are taken as independen
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-__all__ = ["BINS", "CELL", "Curves", "curves", "level_sums", "levels", "posterior", "tallies"]
+__all__ = ["CELL", "Curves", "learnt", "posterior", "put_together"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -77,7 +79,7 @@ def level_sums(chance: Float32, height: Float32, top: int, left: int) -> Float64
     place, rows, cols = _cells((chance.shape[0], chance.shape[1]), top, left)
     known = np.isfinite(chance) & np.isfinite(height)
     where, water = place[known], chance[known].astype("float64")
-    weights = np.ones_like(water), water, water * height[known]
+    weights = None, water, water * height[known]
     sums = [np.bincount(where, one, rows * cols).reshape(rows, cols) for one in weights]
     return np.stack(sums)
 
@@ -113,9 +115,9 @@ def _relative(
 def tallies(
     chance: Float32,
     height: Float32,
-    level: Float32,
     top: int,
     left: int,
+    level: Float32,
     known: Curves | None = None,
 ) -> Float64:
     """Pixels and water of a block by cell and height above the level.
@@ -123,9 +125,9 @@ def tallies(
     Parameters
     ----------
     chance, height : float32, shape (y, x)
-    level : float32, shape (cell_y, cell_x)
     top, left : int
         As for `level_sums`.
+    level : float32, shape (cell_y, cell_x)
     known : Curves, optional
         What heights were found to say: water is then counted by both.
 
@@ -142,7 +144,7 @@ def tallies(
     where = number[near].astype("intp") * (rows * cols) + place[near]
     weights = None, chance[near].astype("float64")
     sums = [np.bincount(where, one, BINS * rows * cols) for one in weights]
-    return np.stack([one.reshape(BINS, rows, cols) for one in sums]).astype("float64")
+    return np.stack([one.reshape(BINS, rows, cols) for one in sums])  # counts become float64
 
 
 def curves(level: Float32, counted: Float64, reach: float, again: Float64 | None = None) -> Curves:
@@ -172,6 +174,44 @@ def curves(level: Float32, counted: Float64, reach: float, again: Float64 | None
         told = _logit(at_height) - _logit(before)
     told = np.where(np.isfinite(told) & np.isfinite(level), told, 0)
     return Curves(level, told.astype("float32"))
+
+
+def learnt(
+    summed: Callable[..., Any], reach: float, call: Callable[[Any], Any] = lambda function: function
+) -> Any:
+    """Curves of a plane, by passes over its blocks.
+
+    Parameters
+    ----------
+    summed : callable
+        Given one of `level_sums` and `tallies` and what it takes beyond a block, the `put_together`
+        results of all blocks.
+    reach : float
+        As for `levels`.
+    call : callable, optional
+        What makes functions lazy, where `summed` is.
+
+    Returns
+    -------
+    Curves
+    """
+    level = call(levels)(summed(level_sums), reach)
+    counted = summed(tallies, level)
+    again = summed(tallies, level, call(curves)(level, counted, reach))
+    return call(curves)(level, counted, reach, again)
+
+
+def put_together(
+    parts: Sequence[NDArray[Any]], corners: Sequence[tuple[int, int]], shape: tuple[int, int]
+) -> Float64:
+    """Cells of a plane of that shape from those of its blocks, by their first row and column."""
+    cells = tuple(-(-size // CELL) for size in shape)
+    out = np.zeros((*parts[0].shape[:-2], *cells))
+    for part, (top, left) in zip(parts, corners, strict=True):
+        row, col = top // CELL, left // CELL
+        # added, since a cell may lie in several blocks
+        out[..., row : row + part.shape[-2], col : col + part.shape[-1]] += part
+    return out
 
 
 def _logit(chance: Float64) -> Float64:

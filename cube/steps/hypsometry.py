@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,6 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 from dask.delayed import delayed
-from numpy.typing import NDArray
 
 from cube.errors import PlanError
 from cube.kernels import hypsometry
@@ -85,49 +85,26 @@ def _spacing(array: xr.DataArray) -> float:
 
 
 def _in_memory(chance: Any, height: Any, reach: float) -> Any:
-    level = hypsometry.levels(hypsometry.level_sums(chance, height, 0, 0), reach)
-    counted = hypsometry.tallies(chance, height, level, 0, 0)
-    known = hypsometry.curves(level, counted, reach)
-    again = hypsometry.tallies(chance, height, level, 0, 0, known)
-    known = hypsometry.curves(level, counted, reach, again)
+    known = hypsometry.learnt(lambda function, *more: function(chance, height, 0, 0, *more), reach)
     return hypsometry.posterior(chance, height, known, 0, 0)
 
 
 def _lazily(chance: Any, height: Any, reach: float) -> Any:
-    level = delayed(hypsometry.levels)(_summed(hypsometry.level_sums, chance, height), reach)
-    counted = _summed(hypsometry.tallies, chance, height, level)
-    known = delayed(hypsometry.curves)(level, counted, reach)
-    again = _summed(_tallied_again, chance, height, level, known)
-    known = delayed(hypsometry.curves)(level, counted, reach, again)
+    tops, lefts = (np.cumsum([0, *sizes[:-1]]).tolist() for sizes in chance.chunks)
+    corners = list(itertools.product(tops, lefts))
+    blocks = [one.to_delayed().ravel().tolist() for one in (chance, height)]
+
+    def summed(function: Callable[..., Any], *more: Any) -> Any:
+        parts = [
+            delayed(function)(one, other, *corner, *more)
+            for one, other, corner in zip(*blocks, corners, strict=True)
+        ]
+        return delayed(hypsometry.put_together)(parts, corners, chance.shape)
+
+    known = hypsometry.learnt(summed, reach, delayed)
     return da.map_blocks(_posterior, chance, height, known=known, dtype="float32")
-
-
-def _tallied_again(
-    chance: Any, height: Any, level: Any, known: Any, top: int, left: int
-) -> NDArray[Any]:
-    return hypsometry.tallies(chance, height, level, top, left, known)
 
 
 def _posterior(chance: Any, height: Any, known: Any, block_info: Any = None) -> Any:
     (top, _), (left, _) = block_info[0]["array-location"]
     return hypsometry.posterior(chance, height, known, top, left)
-
-
-def _summed(function: Callable[..., NDArray[Any]], chance: Any, height: Any, *more: Any) -> Any:
-    """Sums over the cells of the whole, of those of its blocks; a delayed array."""
-    cells = tuple(-(-size // hypsometry.CELL) for size in chance.shape)
-    tops, lefts = (np.cumsum([0, *sizes[:-1]]) for sizes in chance.chunks)
-    parts = []
-    blocks = zip(chance.to_delayed(), height.to_delayed(), strict=True)
-    for top, (ours, others) in zip(tops, blocks, strict=True):
-        for left, one, other in zip(lefts, ours, others, strict=True):
-            found = delayed(function)(one, other, *more, int(top), int(left))
-            parts.append((found, int(top) // hypsometry.CELL, int(left) // hypsometry.CELL))
-    return delayed(_put_together)(parts, cells)
-
-
-def _put_together(parts: Any, cells: tuple[int, int]) -> NDArray[Any]:
-    out = np.zeros((*parts[0][0].shape[:-2], *cells))
-    for values, row, col in parts:
-        out[..., row : row + values.shape[-2], col : col + values.shape[-1]] += values
-    return out
