@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,12 +119,12 @@ class Predictor:
         out[:] = np.nan
         bands = np.ascontiguousarray(values, dtype=np.float32)
         finite: NDArray[np.bool_] = np.isfinite(bands)
-        for name, band, known in zip(self.inputs, bands, finite, strict=True):
-            if Input.parse(name).power and np.min(band, where=known, initial=np.inf) < 0:
-                raise PlanError(
-                    f"model {self.cards[0].name} takes linear power, found {np.nanmin(band):g} in"
-                    f" {name}; are the bands in decibels?"
-                )
+        self.refuse(
+            [
+                float(np.min(band, where=known, initial=np.inf))
+                for band, known in zip(bands, finite, strict=True)
+            ]
+        )
         open_to = np.ones(out.shape[1:], bool)
         branches = zip(self.cards[0].branches, self.normalisers, strict=True)
         for number, (branch, normaliser) in enumerate(branches):
@@ -155,6 +155,15 @@ class Predictor:
                     if layer in found:
                         values[where] = found[layer][where]
             open_to &= ~wanted
+
+    def refuse(self, least: Sequence[float]) -> None:
+        """Refuse bands whose least finite values are not those of linear power."""
+        for name, value in zip(self.inputs, least, strict=True):
+            if Input.parse(name).power and value < 0:
+                raise PlanError(
+                    f"model {self.cards[0].name} takes linear power, found {value:g} in"
+                    f" {name}; are the bands in decibels?"
+                )
 
     def tiles(self, place: Place) -> Iterator[tuple[slice, slice]]:
         """Parts of a place that a network takes at once: what its layers hold grows with them."""
@@ -263,10 +272,7 @@ def _logits(network: UNet, given: Float32, device: str, seed: tuple[int, ...] | 
     kind = next(network.parameters()).dtype
     with _turn, torch.inference_mode():
         torch.set_num_threads(_threads())
-        if seed is not None:
-            mixed = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-            torch.manual_seed(int(mixed >> np.uint64(1)))
-        network.drop.train(seed is not None)
+        network.leave_out(seed)
         tensor = torch.from_numpy(given)[None].to(device=device, dtype=kind)
         tensor = tensor.contiguous(memory_format=torch.channels_last)
         with arithmetic(device):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -97,6 +98,16 @@ class UNet(nn.Module):
         for pair in (*self.down, *self.up):
             pair.fuse()
         return self
+
+    def leave_out(self, seed: tuple[int, ...] | None) -> None:
+        """Leave channels out at random from here on, by the noise of a seed; None leaves none out.
+
+        The generator is that of the process: one thread at a time.
+        """
+        if seed is not None:
+            mixed = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+            torch.manual_seed(int(mixed >> np.uint64(1)))
+        self.drop.train(seed is not None)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs (batch, outputs, y, x) of inputs (batch, inputs, y, x)."""

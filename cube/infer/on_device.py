@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from cube.cards import Branch, Input, Normaliser
-from cube.errors import PlanError
 from cube.infer.heads import nodes
 from cube.infer.lanes import Lane, lane
 from cube.infer.weights import arithmetic, memory_format, open_networks
@@ -325,12 +324,7 @@ def _facts(
         torch.where(there, band, math.inf).amin() for band, there in zip(bands, finite, strict=True)
     ]
     found = way.facts(torch.stack([*least, *(one.any().float() for one in wanted)]))
-    for name, value in zip(function.inputs, found[: len(bands)], strict=True):
-        if value < 0:
-            raise PlanError(
-                f"model {function.cards[0].name} takes linear power, found {value:g} in"
-                f" {name}; are the bands in decibels?"
-            )
+    function.refuse(found[: len(bands)])
     return [value > 0 for value in found[len(bands) :]]
 
 
@@ -361,10 +355,7 @@ def _branch(
         _seen[shape] += 1
         with arithmetic(function.device, repeated=_seen[shape] > _REPEATS):
             for turn in range(max(function.passes, 1)):
-                if function.passes:
-                    mixed = np.random.SeedSequence((function.seed, *at, number, turn))
-                    torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-                network.drop.train(function.passes > 0)
+                network.leave_out((function.seed, *at, number, turn) if function.passes else None)
                 logits = network(tensor)[0][:, inner[0], inner[1]]
                 sums.add(card.branches[number], logits.float().contiguous())
     return sums.layers(branch)
