@@ -176,20 +176,10 @@ def test_several_networks_give_the_spread_of_a_processor(tmp_path, as_a_gpu, mon
     agree(cube.infer(scene(), models, passes=passes, seed=3), wanted)
 
 
-def test_without_memory_tiles_get_smaller_and_that_is_said_once(
-    model, as_a_gpu, monkeypatch, caplog
-):
+def test_without_memory_tiles_get_smaller_and_that_is_said_once(model, as_a_gpu, request, caplog):
     ds = scene()[["vv", "vh"]]
     wanted = cube.infer(ds, model)
-    forward = UNet.forward
-
-    def scarce(self, x):
-        if x.shape[-1] * x.shape[-2] > 140 * 140:
-            raise torch.OutOfMemoryError("no memory")
-        return forward(self, x)
-
-    monkeypatch.setattr(UNet, "forward", scarce)
-    monkeypatch.setattr(blocks, "_told", {})
+    request.getfixturevalue("scarce_memory")
     as_a_gpu()
     agree(cube.infer(ds, model), wanted)
     agree(cube.infer(ds, model), wanted)

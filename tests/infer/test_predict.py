@@ -314,18 +314,10 @@ def test_what_bfloat16_would_change_too_much_is_told_and_stays_float32(model, mo
     same(rough, cube.infer(ds, model).water_probability)
 
 
-def test_a_device_without_memory_gets_smaller_tiles_and_says_so_once(model, monkeypatch, caplog):
+def test_a_device_without_memory_gets_smaller_tiles_and_says_so_once(model, request, caplog):
     ds = scene(1)
     whole = cube.infer(ds, model).water_probability
-    forward = UNet.forward
-
-    def scarce(self, x):
-        if x.shape[-1] * x.shape[-2] > 140 * 140:
-            raise torch.OutOfMemoryError("no memory")
-        return forward(self, x)
-
-    monkeypatch.setattr(UNet, "forward", scarce)
-    monkeypatch.setattr(blocks, "_told", {})
+    request.getfixturevalue("scarce_memory")
     same(cube.infer(ds, model).water_probability, whole)
     same(cube.infer(ds, model).water_probability, whole)
     assert caplog.text.count("out of memory") == 1

@@ -144,3 +144,21 @@ def images(dates, build_images, tmp_path_factory) -> Path:
 @pytest.fixture
 def own_images(images, tmp_path) -> Path:
     return Path(shutil.copytree(images, tmp_path / "cube.zarr"))
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch) -> Callable[..., None]:
+    """Interrupt a call of a module's function, the first being number one; others go through."""
+
+    def prepare(module: Any, name: str, number: int) -> None:
+        whole, calls = getattr(module, name), []
+
+        def breaks(*args: Any) -> Any:
+            calls.append(args)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return whole(*args)
+
+        monkeypatch.setattr(module, name, breaks)
+
+    return prepare

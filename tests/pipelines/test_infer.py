@@ -24,12 +24,6 @@ def model(tmp_path_factory) -> Path:
     return small_models.two_branch_model(tmp_path_factory.mktemp("model") / "random")
 
 
-@pytest.fixture
-def own_cube(built, tmp_path) -> Path:
-    """A copy of a finished cube that a test may change."""
-    return Path(shutil.copytree(built, tmp_path / "cube.zarr"))
-
-
 @pytest.fixture(scope="session")
 def told(built, model, tmp_path_factory) -> Path:
     """A cube that the model told anew."""
@@ -67,20 +61,11 @@ def test_unwritten_layers_read_as_unknown(told):
 
 
 def test_stopped_in_the_middle_it_shows_only_what_is_whole_and_goes_on(
-    own_cube, model, told, tree, monkeypatch
+    own_cube, model, told, tree, interrupt_at
 ):
-    whole, count = pipeline.pass_layers, []
-
-    def breaks(*args):
-        count.append(1)
-        if len(count) == 3:
-            raise KeyboardInterrupt
-        return whole(*args)
-
-    monkeypatch.setattr(pipeline, "pass_layers", breaks)
+    interrupt_at(pipeline, "pass_layers", 3)
     with pytest.raises(KeyboardInterrupt):
         infer_cube(own_cube, [str(model)])
-    monkeypatch.setattr(pipeline, "pass_layers", whole)
     shown = cube.open_cube(own_cube)
     assert shown.sizes["time"] == 2
     assert "flood_extent" not in shown

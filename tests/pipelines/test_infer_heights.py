@@ -16,12 +16,6 @@ from pipelines.infer import infer_cube
 from pipelines.verify import verify
 
 
-@pytest.fixture
-def own_cube(built, tmp_path) -> Path:
-    """A copy of a finished cube that a test may change."""
-    return Path(shutil.copytree(built, tmp_path / "cube.zarr"))
-
-
 @pytest.fixture(scope="session")
 def weighed(built, tmp_path_factory) -> Path:
     path = Path(shutil.copytree(built, tmp_path_factory.mktemp("weighed") / "cube.zarr"))
@@ -57,19 +51,10 @@ def test_heights_make_the_simulated_flood_better(weighed, own_cube, small_event)
     assert with_heights.water.iou > without.water.iou + 0.01
 
 
-def test_stopped_at_the_heights_it_goes_on_to_the_same_bytes(own_cube, weighed, tree, monkeypatch):
-    whole, count = stage.write_stage, []
-
-    def breaks(*args):
-        count.append(1)
-        if len(count) == 2:
-            raise KeyboardInterrupt
-        return whole(*args)
-
-    monkeypatch.setattr(stage, "write_stage", breaks)
+def test_stopped_at_the_heights_it_goes_on_to_the_same_bytes(own_cube, weighed, tree, interrupt_at):
+    interrupt_at(stage, "write_stage", 2)
     with pytest.raises(KeyboardInterrupt):
         infer_cube(own_cube, heights=True)
-    monkeypatch.setattr(stage, "write_stage", whole)
     assert cube.open_cube(own_cube).sizes["time"] == 1
     infer_cube(own_cube, heights=True)
     assert tree(own_cube) == tree(weighed)
