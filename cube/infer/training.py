@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from cube.cards import Branch
 from cube.catalog import load_normaliser
 from cube.infer.channels import channels
-from cube.infer.heads import log_probabilities
+from cube.infer.heads import log_likelihood
 from cube.kernels.scores import NO_DATA
 
 __all__ = ["Batch", "Batches", "Labelled", "Numbered", "Recipe", "fit"]
@@ -248,10 +248,9 @@ def _rate(step: int, recipe: Recipe) -> float:
 def _loss(out: torch.Tensor, classes: torch.Tensor, scale: bool) -> torch.Tensor:
     """Mean negative log likelihood of the known pixels."""
     mean, spread = out.chunk(2, dim=1) if scale else (out, None)
-    logs = log_probabilities(mean, spread)
     known = classes != NO_DATA
     target = torch.where(known, classes, torch.zeros_like(classes)).long()
-    losses = -logs.gather(1, target[:, None])[:, 0]
+    losses = -log_likelihood(mean, spread, target)
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 

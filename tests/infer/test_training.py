@@ -10,7 +10,7 @@ import torch
 
 from cube.cards import Branch, Network
 from cube.infer.calibration import fit_temperature, fit_threshold
-from cube.infer.heads import log_probabilities
+from cube.infer.heads import log_likelihood
 from cube.infer.networks import UNet
 from cube.infer.training import Batch, Batches, Recipe, fit
 from cube.kernels.expectation import class_probabilities
@@ -38,13 +38,13 @@ def test_what_is_trained_is_what_predicts(classes):
     rng = np.random.default_rng(classes)
     mean, scale = rng.normal(0, 2, (2, classes, 5, 6)).astype("float32")
     for spread in (scale, None):
-        logs = log_probabilities(
-            torch.from_numpy(mean[None]),
-            None if spread is None else torch.from_numpy(spread[None]),
-            1.3,
-        )
-        chance, _ = class_probabilities(mean, spread, 1.3)
-        np.testing.assert_allclose(torch.exp(logs)[0].numpy(), np.clip(chance, 1e-7, 1), atol=2e-6)
+        given = (None if one is None else torch.from_numpy(one[None]) for one in (mean, spread))
+        given = tuple(given)
+        chance, _ = class_probabilities(mean, spread)
+        for one in range(classes):
+            true = torch.full((1, 5, 6), one)
+            found = torch.exp(log_likelihood(*given, true))[0].numpy()
+            np.testing.assert_allclose(found, np.clip(chance[one], 1e-7, 1), atol=2e-6)
 
 
 def trained(scale: bool, steps: int = 400) -> torch.nn.Module:
