@@ -25,7 +25,8 @@ from pipelines.inputs import maps_of, ready
 from pipelines.layers import Maps
 from pipelines.orbits import with_named_orbits
 from pipelines.plan import PassRecord, Plan, identity_of, plan_cube
-from pipelines.request import Request, Resolved, open_source, resolve
+from pipelines.request import Request, Resolved
+from pipelines.resolve import open_source, resolve
 from pipelines.runner import Progress, Runner
 from pipelines.single_look import (
     sensor_positions,

@@ -26,7 +26,8 @@ from cube.schema import CHUNK, FORMAT_VERSION
 from pipelines.cost import run_of
 from pipelines.layers import Tiled
 from pipelines.orbits import with_orbits
-from pipelines.request import KUROSIWO_SLC, Request, Resolved, open_source, resolve
+from pipelines.request import Request, Resolved
+from pipelines.resolve import KUROSIWO_SLC, open_source, resolve
 
 __all__ = [
     "PassRecord",

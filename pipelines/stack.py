@@ -16,7 +16,8 @@ from cube.store.template import PLAN_ATTRIBUTE, axis_attrs, spatial_ref_attrs
 from pipelines.images import image_variables
 from pipelines.inputs import maps_of, ready
 from pipelines.plan import Plan, plan_cube
-from pipelines.request import Request, Resolved, open_source, resolve
+from pipelines.request import Request, Resolved
+from pipelines.resolve import open_source, resolve
 from pipelines.runner import Progress
 from pipelines.single_look import references_of, sensor_positions, slices_of
 

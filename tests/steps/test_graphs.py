@@ -32,7 +32,8 @@ from cube.steps.terrain import Exclusion, Surface, surface_bands, surface_layers
 from cube.store.layers import StoredLayer
 from cube.store.write import Journal, Target, stored_array, write_blocks
 from pipelines.plan import plan_cube
-from pipelines.request import Request, Resolved, open_source, resolve
+from pipelines.request import Request, Resolved
+from pipelines.resolve import open_source, resolve
 from pipelines.runner import task_graph
 
 BLOCK = 128  # four by four blocks of the 403 x 497 grid

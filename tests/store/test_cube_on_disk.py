@@ -24,7 +24,8 @@ from cube.store.opening import open_cube
 from cube.store.write import set_flag
 from pipelines.build import _create
 from pipelines.plan import plan_cube
-from pipelines.request import Request, open_source, resolve
+from pipelines.request import Request
+from pipelines.resolve import open_source, resolve
 
 CLASSES = ("flood", "flood_extent", "permanent_water", "mask")
 
