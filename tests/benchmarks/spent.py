@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -9,12 +10,21 @@ from collections.abc import Callable
 
 def cpu_seconds(function: Callable[..., object], *args: object, rounds: int = 3) -> float:
     """The best of some rounds, in this process."""
-    spent = []
+    return in_turns(lambda: function(*args), rounds=rounds)[0]
+
+
+def in_turns(*functions: Callable[[], object], rounds: int = 3) -> list[float]:
+    """CPU-seconds of each at its best, all in each round: what else goes on then meets them alike.
+
+    Threads of a network wait for one another busily, which counts where processors are shared.
+    """
+    best = [math.inf] * len(functions)
     for _ in range(rounds):
-        began = time.process_time()
-        function(*args)
-        spent.append(time.process_time() - began)
-    return min(spent)
+        for number, function in enumerate(functions):
+            began = time.process_time()
+            function()
+            best[number] = min(best[number], time.process_time() - began)
+    return best
 
 
 def children_cpu() -> float:
