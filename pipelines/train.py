@@ -50,9 +50,11 @@ BRANCHES = (
 )
 """Of the default model: before and during a flood, and one date alone."""
 
-STEPS = {"change": 5000, "single": 9000}
+STEPS = {"change": 5500, "single": 7000}
 """Half an hour to an hour of one core each."""
 
+BARRED = {"change": 0.0, "single": 0.4}
+"""Share of landscapes whose rivers have bars of sand, dark to one date and as before to two."""
 
 LANDSCAPES, UNSEEN = 400, 40
 """Landscapes to draw examples of, and batches to calibrate on, at most."""
@@ -76,7 +78,7 @@ def _train(job: _Job) -> Trained:
     some = min(LANDSCAPES, job.recipe.steps * job.recipe.batch)
     return train_branch(
         job.branch,
-        partial(Examples, landscapes=some),
+        partial(Examples, landscapes=some, barred=BARRED[job.branch.name]),
         job.recipe,
         job.seed,
         job.weights,

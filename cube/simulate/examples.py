@@ -80,8 +80,6 @@ class _Ground:
     emergent: Singles | None
     """Share of plants that stand out of water, by pixel."""
     emergent_db: tuple[float, float]
-    hidden: bool
-    """Whether water is labelled that plants hide from above as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +126,7 @@ def example(
         flooded = _wet(land, ground, level)
         depth = np.clip(level - land.above_m, 0, None)
         power, under = _power(land, ground, weather, standing, flooded, depth)
-        if not ground.hidden:
-            unseen |= (flooded > standing) & (flooded > 0.3) & (under < 0.3)
+        unseen |= (flooded > standing) & (flooded > 0.3) & (under < 0.3)
         images.append(_sensed(power, ground, speckles, count, generator))
         waters.append(_labelled(np.maximum(standing, flooded), ground, generator))
     (vv, vh), (reference_vv, reference_vh) = images
@@ -153,12 +150,20 @@ class Examples:
         How many there are; each is twice as large as an example, and made when it is needed.
     wide_share : float
         See `example`.
+    barred : float
+        Share of landscapes whose rivers have bars of sand.
     """
 
     def __init__(
-        self, seed: int, size: int = 192, landscapes: int = 400, wide_share: float = 0.6
+        self,
+        seed: int,
+        size: int = 192,
+        landscapes: int = 400,
+        wide_share: float = 0.6,
+        barred: float = 0.4,
     ) -> None:
-        self._seed, self._size, self._wide_share = seed, size, wide_share
+        self._seed, self._size = seed, size
+        self._wide_share, self._barred = wide_share, barred
         self._lands: list[Landscape | None] = [None] * landscapes
         self._speckles: Speckles | None = None
 
@@ -174,7 +179,7 @@ class Examples:
     def _land(self, number: int) -> Landscape:
         land = self._lands[number]
         if land is None:
-            land = landscape(2 * self._size, self._generator(1, number))
+            land = landscape(2 * self._size, self._generator(1, number), self._barred)
             self._lands[number] = land
         return land
 
@@ -249,7 +254,6 @@ def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) ->
         math.exp(generator.uniform(math.log(0.01), math.log(0.6 if wide else 0.2))),
         emergent,
         (vv, vv - generator.uniform(5.5, 10.5)),
-        wide and generator.random() < 0.3,
     )
 
 

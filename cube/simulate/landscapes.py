@@ -53,15 +53,18 @@ class Landscape:
         )
 
 
-def landscape(size: int, generator: np.random.Generator) -> Landscape:
-    """A landscape of `size` by `size` pixels of 10 m, unlike the one drawn before."""
+def landscape(size: int, generator: np.random.Generator, barred: float = 0.4) -> Landscape:
+    """A landscape of `size` by `size` pixels of 10 m, unlike the one drawn before.
+
+    `barred` is the chance that its rivers have bars of sand.
+    """
     shape = (size, size)
     axis = (np.arange(size, dtype="float32") - size / 2) * np.float32(PIXEL_M)
     east, south = (part.astype("float32") for part in np.meshgrid(axis, axis))
     relief = fractal(
         shape, PIXEL_M, (40.0, generator.uniform(800, 4000)), generator, generator.uniform(2.2, 3.2)
     )
-    river = _rivers(east, south, generator)
+    river, bars = _barred(_rivers(east, south, generator), generator, barred)
     others = _bodies(east, south, generator)
     away = np.clip(np.minimum(river, others), 0, None)
     rise = generator.uniform(0.5, 6.0) * (1 - np.exp(-away / generator.uniform(300, 3000)))
@@ -75,6 +78,8 @@ def landscape(size: int, generator: np.random.Generator) -> Landscape:
         above = above + generator.normal(0, generator.uniform(0.1, 1.0), PARCELS)[parcel]
         above = above + generator.uniform(0.3, 1.5) * border
     cover = _cover(above, river, parcel, border, generator)
+    cover[bars] = generator.choice([Cover.SMOOTH, Cover.BARE, Cover.SHRUB], p=[0.4, 0.4, 0.2])
+    parcel[bars] = 0
     fields = np.stack(
         [
             fractal(shape, PIXEL_M, waves, generator, 2.4)
@@ -115,6 +120,21 @@ def _rivers(east: Singles, south: Singles, generator: np.random.Generator) -> Si
         half = math.exp(generator.normal(3.6, 0.8))  # a median of 73 m from bank to bank
         nearest = np.minimum(nearest, np.abs(across) - half)
     return np.asarray(nearest, "float32")
+
+
+def _barred(river: Singles, generator: np.random.Generator, share: float) -> tuple[Singles, Bools]:
+    """Distance from the water of rivers with bars of sand in them and along them, and the bars.
+
+    Rivers of flood plains braid; what they leave bare is flat, fine and as dark as rough water.
+    """
+    if generator.random() > share:
+        return river, np.zeros(river.shape, bool)
+    river = river - np.float32(math.exp(generator.uniform(math.log(60), math.log(800))))
+    field = fractal(river.shape, PIXEL_M, (80.0, generator.uniform(500, 2500)), generator, 3.2)
+    # water stays along the field's zeros, which are connected
+    high = (np.abs(field) - np.float32(generator.uniform(0.2, 1.6))) * np.float32(150.0)
+    bars = (high > 0) & (river < generator.uniform(0, 400))
+    return np.where(bars, np.maximum(river, high), river), bars
 
 
 def _bodies(east: Singles, south: Singles, generator: np.random.Generator) -> Singles:
