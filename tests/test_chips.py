@@ -293,8 +293,8 @@ def test_the_network_is_calibrated_and_dry_where_it_is_dry(data_dir):
     """At the threshold and temperature of the card, which come from simulation."""
     rows = model_table(data_dir, "default")
     total = pooled_model(rows, "Pakistan").reliability
-    assert total.ece < 0.03
-    assert total.nll < 0.13  # the goal of 0.11 is not reached
+    assert total.ece < 0.02
+    assert total.nll < 0.12
     for row in rows:
         if row.name in DRY:
             assert row.found.false_share < 0.005, row.name
