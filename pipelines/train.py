@@ -54,7 +54,8 @@ STEPS = {"change": 5000, "single": 7000}
 """Half an hour to an hour of one core each."""
 
 BARRED = {"change": 0.0, "single": 0.4}
-"""Share of landscapes whose rivers have bars of sand, dark to one date and as before to two."""
+"""Share of landscapes whose rivers have bars of sand, which look like water to one date alone; two
+dates were told no better for them."""
 
 LANDSCAPES, UNSEEN = 400, 40
 """Landscapes to draw examples of, and batches to calibrate on, at most."""
