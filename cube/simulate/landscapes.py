@@ -53,7 +53,7 @@ class Landscape:
         )
 
 
-def landscape(size: int, generator: np.random.Generator, barred: float = 0.4) -> Landscape:
+def landscape(size: int, generator: np.random.Generator, barred: float) -> Landscape:
     """A landscape of `size` by `size` pixels of 10 m, unlike the one drawn before.
 
     `barred` is the chance that its rivers have bars of sand.

@@ -124,7 +124,7 @@ def test_chunks_cost_little_over_the_network_itself(benchmark, ds, quiet, tmp_pa
         lambda: scene(wide, ("vv", "vh")),
         lambda: class_probabilities(logits[:2], logits[2:]),
         lambda: onnx(given),
-        rounds=5,
+        rounds=7 if benchmark.disabled else 3,
     )
     channel_s = made_s - scene_s
     plain = chunks * (torch_s + channel_s + head_s)
@@ -139,9 +139,8 @@ def test_chunks_cost_little_over_the_network_itself(benchmark, ds, quiet, tmp_pa
     for name, value in told.items():
         benchmark.extra_info[name] = round(value, 2)
         print(f"{name}: {value:.2f}")
-    # corner chunks have less halo than is reckoned, so ours may come out below; in small, on caches
-    # shared with other work, up to 1.38 was seen where a quiet machine gives 1.0
-    assert best < (1.6 if benchmark.disabled else 1.1) * plain
+    # corner chunks have less halo than is reckoned, so ours may come out below
+    assert best < (1.25 if benchmark.disabled else 1.1) * plain
     assert benchmark.disabled or pixels / best > 1.0  # of a CPU: 2 Mpix/s of two
 
 

@@ -43,9 +43,10 @@ def test_images_are_linear_power_and_classes_are_the_cubes():
 
 
 def test_what_is_hidden_is_water_mostly():
-    """And some pixels that are wet by three to five tenths, along each shore."""
-    found = [one.classes[one.hidden] for one in islice(Examples(1, 64, 20), 60)]
-    assert (np.concatenate(found) != 0).mean() > 0.65  # .74 to .90 by seed
+    """And some pixels that are wet by three to five tenths: .74 to .90 by seed, so of several."""
+    worlds = [Examples(seed, 64, 20) for seed in (1, 2, 3)]
+    found = [one.classes[one.hidden] for world in worlds for one in islice(world, 60)]
+    assert (np.concatenate(found) != 0).mean() > 0.8
 
 
 def test_water_is_darker_than_land_on_the_whole_and_new_water_than_before():
@@ -86,7 +87,7 @@ def test_speckle_is_as_wide_as_the_resolution():
 
 def test_landscapes_hold_what_they_promise():
     rng = np.random.default_rng(5)
-    lands = [landscape(96, rng) for _ in range(30)]
+    lands = [landscape(96, rng, 0.4) for _ in range(30)]
     covers = set(np.unique(np.concatenate([one.cover.ravel() for one in lands])))
     assert covers == {int(one) for one in Cover if one is not Cover.WATER}
     wet = [(one.standing_m < 0).mean() for one in lands]
