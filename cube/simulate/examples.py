@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from cube.simulate.crowns import lay_over
 from cube.simulate.landscapes import PIXEL_M, Landscape, landscape
 from cube.simulate.radiometry import BOUNCE_DB, HEIGHT_M, LAND_DB, LAND_DB_PER_DEG, REFERENCE_DEG
 from cube.simulate.speckles import Speckles
@@ -61,6 +62,8 @@ class _Ground:
 
     wide: bool
     incidence_deg: float
+    side: int
+    """1 if the radar is on the left, -1 if on the right."""
     land_db: NDArray[np.float64]
     spread_db: NDArray[np.float64]
     deviate: NDArray[np.float64]
@@ -210,7 +213,7 @@ def _table(values: dict[Cover, float]) -> NDArray[np.float64]:
 
 
 def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) -> _Ground:
-    incidence = generator.uniform(29, 46)
+    incidence, side = generator.uniform(29, 46), int(generator.choice([-1, 1]))
     means = np.stack([_table(LAND_DB[name]) for name in ("VV", "VH")])
     if generator.random() < 0.2:  # arid
         means[:, [Cover.BARE, Cover.CROP]] = np.array([[-13.5], [-21.5]])
@@ -224,7 +227,7 @@ def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) ->
     relief = np.float32(generator.uniform(0.2, 0.8)) * land.fields[1]
     relief += np.float32(generator.uniform(0, 1.0)) * land.fields[0]
     if generator.random() < 0.4:
-        relief += _terrain_db(land, incidence, generator)
+        relief += _terrain_db(land, incidence, side, generator)
     walls, turned = _walls_db(land, generator), generator.uniform(0.2, 1.0)
     heights = _table(HEIGHT_M) * np.exp(generator.normal(0, 0.4, _CLASSES))
     bounce = np.stack([_table(BOUNCE_DB["VV"]), _table(BOUNCE_DB["VH"])])
@@ -239,6 +242,7 @@ def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) ->
     return _Ground(
         wide,
         incidence,
+        side,
         means,
         spread,
         np.stack([first, second]),
@@ -274,9 +278,10 @@ def _walls_db(land: Landscape, generator: np.random.Generator) -> Singles:
     return np.asarray(np.where(town, rough + lift, bright), "float32")
 
 
-def _terrain_db(land: Landscape, incidence: float, generator: np.random.Generator) -> Singles:
+def _terrain_db(
+    land: Landscape, incidence: float, side: int, generator: np.random.Generator
+) -> Singles:
     """Slopes towards the radar are bright, away from it dark, black in its shadow (dB)."""
-    side = generator.choice([-1.0, 1.0])
     slope = np.float32(side) * land.slope[0]
     relative = slope / np.float32(math.tan(math.radians(incidence)))
     flattened = generator.random() < 0.5  # what terrain correction leaves
@@ -365,7 +370,9 @@ def _power(
             water = water + talk * np.where(open_water, leak[1], leak[0])
         part = wet * under
         out.append(part * water + (1 - part) * stems)
-    return (out[0], out[1]), under
+    upright = np.where(standing > 0.5, np.float32(0), np.clip(heights - depth, 0, None))
+    vv, vh = lay_over((out[0], out[1]), upright, ground.side, ground.incidence_deg, PIXEL_M)
+    return (vv, vh), under
 
 
 def _sensed(
@@ -390,7 +397,10 @@ def _sensed(
 
 
 def _labelled(wet: Singles, ground: _Ground, generator: np.random.Generator) -> Bools:
-    """Water as an analyst draws it: more than half of a pixel, outlines perhaps generalised."""
+    """Water as an analyst draws it: more than half of a pixel, outlines perhaps generalised.
+
+    Not so far that streams of three pixels are lost, which analysts draw.
+    """
     if ground.wide and generator.random() < 0.5:
-        wet = gaussian_filter(wet, generator.uniform(0.6, 2.5), mode="nearest")
+        wet = gaussian_filter(wet, generator.uniform(0.5, 1.5), mode="nearest")
     return np.asarray(wet > 0.5)

@@ -77,7 +77,9 @@ def landscape(size: int, generator: np.random.Generator, barred: float) -> Lands
     if generator.random() < 0.4:  # fields with dykes, each at a level of its own
         above = above + generator.normal(0, generator.uniform(0.1, 1.0), PARCELS)[parcel]
         above = above + generator.uniform(0.3, 1.5) * border
+    streams = np.minimum(river, _streams(east, south, generator))
     cover = _cover(above, river, parcel, border, generator)
+    _line_banks(cover, streams, generator)
     cover[bars] = generator.choice([Cover.SMOOTH, Cover.BARE, Cover.SHRUB], p=[0.4, 0.4, 0.2])
     parcel[bars] = 0
     fields = np.stack(
@@ -88,7 +90,7 @@ def landscape(size: int, generator: np.random.Generator, barred: float) -> Lands
     )
     ponds = _ponds(fields[1], np.asarray(above, "float32"), generator)
     slope = np.stack([np.gradient(above, PIXEL_M, axis=1), np.gradient(above, PIXEL_M, axis=0)])
-    standing = np.minimum(np.minimum(river, others), ponds)
+    standing = np.minimum(np.minimum(streams, others), ponds)
     return Landscape(
         np.asarray(above, "float32"),
         np.asarray(standing, "float32"),
@@ -120,6 +122,35 @@ def _rivers(east: Singles, south: Singles, generator: np.random.Generator) -> Si
         half = math.exp(generator.normal(3.6, 0.8))  # a median of 73 m from bank to bank
         nearest = np.minimum(nearest, np.abs(across) - half)
     return np.asarray(nearest, "float32")
+
+
+def _streams(east: Singles, south: Singles, generator: np.random.Generator) -> Singles:
+    """Distance from the banks of streams, ditches and canals of 8 to 50 m; far where there is none.
+
+    They lie at any height and carry water without a flood.
+    """
+    nearest = np.full(east.shape, 1e5, "float32")
+    if generator.random() > 0.5:
+        return nearest
+    for _ in range(generator.integers(1, 7)):
+        along, across = _along(east, south, generator)
+        bends = 0 if generator.random() < 0.3 else 3
+        for _ in range(bends):
+            wave = math.exp(generator.uniform(math.log(80), math.log(1500)))
+            swing = generator.uniform(0.02, 0.12) * wave
+            across = across + swing * np.sin(along * (2 * math.pi / wave) + generator.uniform(0, 7))
+        half = math.exp(generator.uniform(math.log(4), math.log(25)))
+        nearest = np.minimum(nearest, np.abs(across) - half)
+    return np.asarray(nearest, "float32")
+
+
+def _line_banks(cover: NDArray[np.uint8], water_m: Singles, generator: np.random.Generator) -> None:
+    """Trees and shrubs along rivers and streams, as most have them, in place."""
+    if generator.random() > 0.6:
+        return
+    kind = generator.choice([Cover.SHRUB, Cover.FOREST])
+    # up to the water's middle: what stands in it counts for nothing
+    cover[(water_m < generator.uniform(8, 60)) & (cover != Cover.URBAN)] = kind
 
 
 def _barred(river: Singles, generator: np.random.Generator, share: float) -> tuple[Singles, Bools]:
@@ -169,7 +200,7 @@ def _parcels(
     along, across = _along(east, south, generator)
     along = along + generator.uniform(0, 60) * bend
     across = across + generator.uniform(0, 60) * bend[::-1]
-    width = math.exp(generator.uniform(math.log(60), math.log(500)))
+    width = math.exp(generator.uniform(math.log(30), math.log(500)))
     length = width * generator.uniform(1, 3)
     row = np.floor(across / width).astype("int32")
     shift = (row * 7919 % 1000).astype("float32") * np.float32(length / 1000)
