@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from pathlib import Path
@@ -121,6 +122,9 @@ class Branch(_Frozen):
     )
     head: Literal["softmax", "sigmoid", "heteroscedastic"]
     temperature: float = Field(default=1.0, gt=0)
+    water_threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="what is more probable than this is water"
+    )
     normaliser: str
     network: Network
 
@@ -165,7 +169,6 @@ class Card(_Frozen):
     title: str
     units: Literal["linear power"]
     branches: tuple[Branch, ...] = Field(min_length=1)
-    water_threshold: float = Field(default=0.5, gt=0, lt=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     licence: str
     training: str
@@ -197,6 +200,24 @@ class Card(_Frozen):
                 f" {', '.join(sorted(held)) or 'nothing'}"
             )
         return self.model_copy(update={"branches": kept})
+
+    @property
+    def water_thresholds(self) -> tuple[float, float]:
+        """Of pixels where flood is told, and of those where only water is.
+
+        Of the first branch of each kind; of the other kind where there is none of one.
+        """
+        kinds: dict[bool, float] = {}
+        for branch in self.branches:
+            kinds.setdefault("flood_probability" in branch.given, branch.water_threshold)
+        either = self.branches[0].water_threshold
+        return kinds.get(True, either), kinds.get(False, either)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of all that what is told depends on: weights, and the branches as they are."""
+        branches = "".join(branch.model_dump_json() for branch in self.branches)
+        return hashlib.sha256(f"{self.sha256}{branches}".encode()).hexdigest()
 
     def uncertainty(self, networks: int) -> tuple[str, ...]:
         """Layers of uncertainty that this many networks or passes give."""

@@ -42,7 +42,7 @@ class _Source:
     flood: WindowReader | None
     permanent: WindowReader | None
     mask: WindowReader
-    threshold: float
+    thresholds: tuple[float, float]
     classes: bool
 
     def pair(self, window: Window) -> tuple[Float32, Float32]:
@@ -63,7 +63,7 @@ def weigh_heights(
     path: Path,
     plan: Plan,
     index: int,
-    threshold: float,
+    thresholds: tuple[float, float],
     shape: tuple[int, int],
     block: int,
     runner: Runner,
@@ -74,7 +74,7 @@ def weigh_heights(
     The probabilities of the pass are on disk; they are read four times and do not change, so a
     stage that was stopped goes on with the same tallies.
     """
-    source = _source(str(path), plan, index, threshold)
+    source = _source(str(path), plan, index, thresholds)
     told = f"heights {plan.passes[index].time[:16]}"
     reach = REACH_M / abs(float(plan.identity["transform"][0])) / hypsometry.CELL
 
@@ -100,7 +100,7 @@ def weigh_heights(
     )
 
 
-def _source(path: str, plan: Plan, index: int, threshold: float) -> _Source:
+def _source(path: str, plan: Plan, index: int, thresholds: tuple[float, float]) -> _Source:
     flood, permanent = "flood_probability" in plan.layers, "permanent_water" in plan.layers
     return _Source(
         StoredLayer(path, "water_probability", index),
@@ -108,7 +108,7 @@ def _source(path: str, plan: Plan, index: int, threshold: float) -> _Source:
         StoredLayer(path, "flood_probability", index) if flood else None,
         StoredLayer(path, "permanent_water") if permanent else None,
         StoredLayer(path, "mask", plan.tracks.index(plan.passes[index].track)),
-        threshold,
+        thresholds,
         flood or permanent,
     )
 
@@ -144,6 +144,6 @@ def _block(rows: slice, cols: slice, source: _Source, known: hypsometry.Curves) 
         part,
         np.uint8(NO_DATA) if source.permanent is None else source.permanent.read(window),
         source.mask.read(window),
-        threshold=source.threshold,
+        thresholds=source.thresholds,
     )
     return np.stack([told, classes.astype("float32")])

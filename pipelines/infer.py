@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cube.catalog import load_model
 from cube.errors import PlanError, StoreError
 from cube.infer.blocks import DROPOUT_TILE
 from cube.infer.cubes import PassSource, pass_layers
@@ -154,6 +155,7 @@ def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
         )
     if options.heights:
         check_heights(plan)
+    prints = [load_model(one, options.catalog).card.fingerprint for one in options.models]
     names, sums = "", list[str]()
     found: tuple[str, ...] = ()
     for track in plan.tracks:
@@ -168,6 +170,7 @@ def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
     asked = {
         "models": names,
         "sha256": sums,
+        "fingerprint": prints,
         "layers": list(found),
         "precision": options.precision,
         "dropout_passes": options.passes,
@@ -176,7 +179,7 @@ def _decide(path: Path, options: _Options) -> tuple[Plan, Plan, dict[str, Any]]:
     earlier = {one.name for one in model_variables(plan.layers)} | {"water_probability"}
     others = [name for name in plan.layers if name not in earlier]
     layers = tuple(dict.fromkeys((*others, "water", "flood", *found)))
-    identity = {**plan.identity, "model": names, "model_sha256": sums}
+    identity = {**plan.identity, "model": names, "model_sha256": sums, "model_fingerprint": prints}
     return plan, Plan(identity, plan.passes, layers, tiles=plan.tiles), asked
 
 
@@ -271,6 +274,6 @@ def _pass(
         progress,
     )
     if options.heights:
-        threshold = source.predictor.cards[0].water_threshold
-        weigh_heights(path, plan, index, threshold, shape, block, runner, progress)
+        thresholds = source.predictor.cards[0].water_thresholds
+        weigh_heights(path, plan, index, thresholds, shape, block, runner, progress)
     set_flag(path, "complete", index)

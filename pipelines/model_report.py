@@ -36,10 +36,9 @@ def card_lines(card: Card, where: str | Path) -> list[str]:
             f" -> {', '.join(branch.given)}",
             f"            classes {', '.join(branch.classes)}; {network.name}"
             f" {'-'.join(map(str, network.widths))}, patches of {network.patch}, {branch.head},"
-            f" temperature {branch.temperature:.3f}",
+            f" temperature {branch.temperature:.3f}, water above {branch.water_threshold:g}",
         ]
     lines += [
-        f"  water     above {card.water_threshold:g}",
         f"  training  {card.training}",
         f"  licence   {card.licence}",
         f"  sha256    {card.sha256}",

@@ -170,6 +170,7 @@ def identity_of(resolved: Resolved) -> dict[str, Any]:
         else _file(resolved.hand) or "from the DEM by pyflwdir",
         "model": resolved.network.card.name if resolved.network else resolved.model,
         "model_sha256": [resolved.network.card.sha256] if resolved.network else None,
+        "model_fingerprint": [resolved.network.card.fingerprint] if resolved.network else None,
     }
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 

@@ -183,7 +183,6 @@ def _card(
             ("ECE water", one.ece),
         )
     ]
-    single = next(one for one in found if one.branch.name == "single")
     told = ", ".join(f"{one.branch.name} {count}" for one, count in zip(found, steps, strict=True))
     return Card(
         id=name,
@@ -191,7 +190,6 @@ def _card(
         title="Water and flood from VV and VH, trained on simulated landscapes only",
         units="linear power",
         branches=tuple(one.branch for one in found),
-        water_threshold=round(single.threshold, 2),
         sha256=sha256,
         licence="as floodcube itself",
         training=f"cube train --on simulation --seed {seed}; steps: {told}",

@@ -128,7 +128,7 @@ class ModelRow:
 @cache
 def model_table(data_dir: Path, model: str) -> tuple[ModelRow, ...]:
     """Scores of a model on every chip that has valid pixels with a label."""
-    threshold_of = load_model(model).card.water_threshold
+    threshold_of = load_model(model).card.water_thresholds[1]
     rows = []
     for chip in chips(data_dir):
         if not np.isfinite(chip.vv[chip.label != NO_DATA]).any():

@@ -18,7 +18,7 @@ def flood_classes(
     permanent: ArrayLike,
     mask: ArrayLike,
     *,
-    threshold: float,
+    thresholds: tuple[float, float],
 ) -> NDArray[np.uint8]:
     """Classes of a pass; water is new where more than half of its probability is flood.
 
@@ -28,8 +28,9 @@ def flood_classes(
         Probabilities; NaN is unknown.
     permanent, mask : integer
         Of a shape that broadcasts to that; see `cube.kernels.flood.classify`.
-    threshold : float
-        What is more probable is water.
+    thresholds : (float, float)
+        What is more probable is water: where `flood` is known, and where it is not; see
+        `cube.cards.Card.water_thresholds`.
 
     Returns
     -------
@@ -38,18 +39,19 @@ def flood_classes(
 
     Examples
     --------
-    >>> flood_classes(np.array([0.9, 0.9, 0.2]), np.array([0.8, 0.1, 0.1]), 255, 0, threshold=0.5)
-    array([2, 1, 0], dtype=uint8)
+    >>> water, flood = np.array([0.9, 0.9, 0.2, 0.2]), np.array([0.8, 0.1, 0.1, np.nan])
+    >>> flood_classes(water, flood, [255, 255, 0, 0], 0, thresholds=(0.5, 0.1))
+    array([2, 1, 0, 2], dtype=uint8)
     """
     chance: NDArray[Any] = np.asarray(water, "float32")
     some = chance > 0
     old = 1 - np.divide(flood, chance, out=np.ones_like(chance), where=some)
-    shape = chance.shape
-    return classify(
+    layers = (
         chance,
-        np.broadcast_to(np.asarray(permanent, "uint8"), shape),
+        np.broadcast_to(np.asarray(permanent, "uint8"), chance.shape),
         old,
         None,
-        np.broadcast_to(np.asarray(mask, "uint8"), shape),
-        water=threshold,
+        np.broadcast_to(np.asarray(mask, "uint8"), chance.shape),
     )
+    told, untold = (classify(*layers, water=one) for one in thresholds)
+    return np.where(np.isnan(flood), untold, told)

@@ -72,7 +72,7 @@ def _block(rows: slice, cols: slice, source: PassSource, grid: tuple[int, int]) 
         found.get("flood_probability", np.full_like(water, np.nan)),
         np.uint8(NO_DATA) if source.permanent is None else source.permanent.read(inner),
         np.uint8(0) if source.mask is None else source.mask.read(inner),
-        threshold=predictor.cards[0].water_threshold,
+        thresholds=predictor.cards[0].water_thresholds,
     )
     return layers
 

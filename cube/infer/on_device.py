@@ -44,7 +44,8 @@ _REPEATS = 4
 """Tiles of one shape after which cuDNN may try all of its algorithms on it."""
 _KNOWN: dict[type[BaseModel], set[str]] = {
     Branch: {
-        "name", "inputs", "classes", "gives", "head", "temperature", "normaliser", "network"
+        "name", "inputs", "classes", "gives", "head", "temperature", "normaliser", "network",
+        "water_threshold",
     },
     Normaliser: {
         "id", "version", "title", "scale", "limits", "missing", "mean", "deviation", "sources"

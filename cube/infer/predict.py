@@ -189,7 +189,7 @@ def _fitting(cards: list[Card]) -> list[Card]:
     """The same cards, of which all have the branches and classes of the first."""
 
     def kind(card: Card) -> list[object]:
-        own = {"network", "temperature"}  # members may differ in these
+        own = {"network", "temperature", "water_threshold"}  # members may differ in these
         return [branch.model_dump(exclude=own) for branch in card.branches]
 
     for card in cards[1:]:
@@ -313,7 +313,7 @@ def _flood(ds: xr.Dataset, found: Mapping[str, xr.DataArray], card: Card) -> xr.
     out: xr.DataArray = xr.apply_ufunc(
         flood_classes,
         *given,
-        kwargs={"threshold": card.water_threshold},
+        kwargs={"thresholds": card.water_thresholds},
         dask="parallelized",
         output_dtypes=[np.uint8],
         keep_attrs=False,

@@ -32,11 +32,9 @@ class Trained:
     Attributes
     ----------
     branch : Branch
-        With the temperature that was fitted.
+        With the temperature and threshold that were fitted.
     weights : Path
         safetensors file with the keys of the branch.
-    threshold : float
-        Of water, best on examples that were not learnt from.
     iou : dict of class to float
         Of the likeliest class there; of ``water`` by the threshold.
     nll, ece : float
@@ -45,7 +43,6 @@ class Trained:
 
     branch: Branch
     weights: Path
-    threshold: float
     iou: dict[str, float]
     nll: float
     ece: float
@@ -122,5 +119,9 @@ def _scored(
     told = reliability(water[known].clip(0, 1), true[known])
     by_threshold = count(water > threshold, true, known)
     return Trained(
-        branch, weights, threshold, {**iou, "water": by_threshold.iou}, told.nll, told.ece
+        branch.model_copy(update={"water_threshold": round(threshold, 2)}),
+        weights,
+        {**iou, "water": by_threshold.iou},
+        told.nll,
+        told.ece,
     )

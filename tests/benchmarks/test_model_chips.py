@@ -66,6 +66,6 @@ if __name__ == "__main__":
     today = datetime.datetime.now(tz=datetime.UTC).date()
     sys.stdout.write(
         f"## {today}, {card.name}, weights {card.sha256[:12]}, commit {commit}\n\n"
-        f"{card.training}. Threshold {card.water_threshold:g}, from simulation.\n\n"
+        f"{card.training}. Threshold {card.water_thresholds[1]:g}, from simulation.\n\n"
         f"{table(Path(sys.argv[1]), chosen)}\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import dask.array as da
@@ -135,6 +136,29 @@ def test_the_first_branch_of_which_all_is_there_is_used(two_branches):
         .where(found.water_probability.isel(right) > 0.5, True)
         .all()
     )
+
+
+def test_each_branch_has_a_threshold_of_its_own(two_branches, tmp_path):
+    ds = with_reference(scene(1)).assign(permanent_water=(("y", "x"), np.zeros(SHAPE, "uint8")))
+    plain = cube.infer(ds, two_branches).isel(time=0)
+    left, right = (plain.water_probability.isel(x=part) for part in (slice(0, 70), slice(70, None)))
+    change, single = (
+        round(float(left.median()), 9),
+        round(float(right.min() + right.median()) / 2, 9),
+    )
+    other = Path(shutil.copytree(two_branches, tmp_path / "random"))
+    card = (other / "card.toml").read_text()
+    for name, level in (("change", change), ("single", single)):
+        card = card.replace(f'name = "{name}"', f'name = "{name}"\nwater_threshold = {level}')
+    (other / "card.toml").write_text(card)
+    found = cube.infer(ds, other).isel(time=0)
+    np.testing.assert_array_equal(found.water_probability, plain.water_probability)
+    level = np.where(found.flood_probability.notnull(), change, single)
+    known = found.water_probability.notnull().values
+    water = (found.water_probability > level).values[known]
+    old = (1 - found.flood_probability / found.water_probability > 0.5).values[known]
+    np.testing.assert_array_equal(found.flood.values[known], np.where(water & ~old, 2, 0))
+    assert ((right > change) != (right > single)).any()
 
 
 def test_flood_obeys_permanent_water_and_the_mask(two_branches):

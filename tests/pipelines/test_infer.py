@@ -52,6 +52,24 @@ def test_the_cube_holds_what_the_model_says_of_its_arrays(cube_command, own_cube
     assert "nothing to do" in again.err
 
 
+def test_another_threshold_of_the_same_weights_is_told_anew(
+    cube_command, own_cube, model, tmp_path
+):
+    cube_command("infer", own_cube, "--model", model).fine()
+    before = cube.open_cube(own_cube).load()
+    other = Path(shutil.copytree(model, tmp_path / "random"))
+    card = (other / "card.toml").read_text()
+    level = round(float(np.median(before.water_probability.values[before.flood.values == 2])), 3)
+    strict = card.replace('name = "change"', f'name = "change"\nwater_threshold = {level}')
+    (other / "card.toml").write_text(strict)
+    assert "nothing to do" not in cube_command("infer", own_cube, "--model", other).fine().err
+    ds = cube.open_cube(own_cube)
+    np.testing.assert_array_equal(ds.water_probability, before.water_probability)
+    flood, chance = ds.flood.values == 2, ds.water_probability.values
+    np.testing.assert_array_equal(flood, (before.flood.values == 2) & (chance > level))
+    assert 0.3 < flood.sum() / (before.flood.values == 2).sum() < 0.7
+
+
 def test_unwritten_layers_read_as_unknown(told):
     plain = xr.open_zarr(told)
     assert plain.entropy.encoding.get("_FillValue") is None or np.isnan(

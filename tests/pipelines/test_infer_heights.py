@@ -33,7 +33,7 @@ def test_the_layer_is_by_height_of_the_probability_that_stands_beside_it(weighed
 
 def test_flood_is_what_is_likely_by_height(weighed):
     ds = cube.open_cube(weighed).isel(time=-1)
-    threshold = load_model("default").card.water_threshold
+    threshold, _ = load_model("default").card.water_thresholds
     wet = (ds.water_by_height > threshold).values
     flood = ds.flood.values
     known = flood != 255
