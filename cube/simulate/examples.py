@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from cube.simulate.crowns import lay_over
 from cube.simulate.landscapes import PIXEL_M, Landscape, landscape
 from cube.simulate.radiometry import BOUNCE_DB, HEIGHT_M, LAND_DB, LAND_DB_PER_DEG, REFERENCE_DEG
 from cube.simulate.speckles import Speckles
+from cube.simulate.upright import lay_over, terrain_db, walls_db
 from cube.simulate.world import PARCELS, Cover
 
 __all__ = ["DRY", "FLOOD", "PERMANENT", "Example", "Examples", "example"]
@@ -227,8 +227,8 @@ def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) ->
     relief = np.float32(generator.uniform(0.2, 0.8)) * land.fields[1]
     relief += np.float32(generator.uniform(0, 1.0)) * land.fields[0]
     if generator.random() < 0.4:
-        relief += _terrain_db(land, incidence, side, generator)
-    walls, turned = _walls_db(land, generator), generator.uniform(0.2, 1.0)
+        relief += terrain_db(land, incidence, side, generator)
+    walls, turned = walls_db(land, generator), generator.uniform(0.2, 1.0)
     heights = _table(HEIGHT_M) * np.exp(generator.normal(0, 0.4, _CLASSES))
     bounce = np.stack([_table(BOUNCE_DB["VV"]), _table(BOUNCE_DB["VH"])])
     emergent = None
@@ -259,36 +259,6 @@ def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) ->
         emergent,
         (vv, vv - generator.uniform(5.5, 10.5)),
     )
-
-
-def _walls_db(land: Landscape, generator: np.random.Generator) -> Singles:
-    """What stands upright and reflects by its corners: very bright, pixel by pixel (dB).
-
-    In VV; corners along the track turn little of it to VH, others much.
-    """
-    shape = land.cover.shape
-    town = land.cover == Cover.URBAN
-    rough = gaussian_filter(generator.standard_normal(shape, dtype="float32"), 0.6)
-    rough *= np.float32(generator.uniform(2, 5) / 0.47)  # 0.47: what the filter leaves of 1
-    farms = np.zeros(shape, "float32")
-    count = int(generator.exponential(1.5e-4) * farms.size)
-    farms.ravel()[generator.integers(farms.size, size=count)] = generator.uniform(50, 1500, count)
-    bright = 10 * np.log10(1 + gaussian_filter(farms, generator.uniform(0.5, 1.2)))
-    lift = np.float32(generator.uniform(0, 7))
-    return np.asarray(np.where(town, rough + lift, bright), "float32")
-
-
-def _terrain_db(
-    land: Landscape, incidence: float, side: int, generator: np.random.Generator
-) -> Singles:
-    """Slopes towards the radar are bright, away from it dark, black in its shadow (dB)."""
-    slope = np.float32(side) * land.slope[0]
-    relative = slope / np.float32(math.tan(math.radians(incidence)))
-    flattened = generator.random() < 0.5  # what terrain correction leaves
-    gain = np.float32(generator.uniform(0.5, 2.0) if flattened else generator.uniform(4, 10))
-    out = np.clip(gain * relative, -6, 6)
-    away = -slope * np.float32(math.tan(math.radians(incidence)))
-    return np.where(away > 1, np.float32(-14), out).astype("float32")
 
 
 def _draw_weather(wide: bool, generator: np.random.Generator) -> _Weather:

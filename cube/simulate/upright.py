@@ -1,4 +1,4 @@
-"""Layover and shadow of trees and houses, which a radar that looks to one side sees out of place.
+"""What stands upright or slopes, as a radar that looks to one side sees it.
 
 What stands h above its surroundings is seen ``h / tan(incidence)`` nearer to the radar than it
 stands, over the echo of the ground there, and the ground ``h * tan(incidence)`` behind it is in
@@ -12,8 +12,12 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
-__all__ = ["lay_over"]
+from cube.simulate.landscapes import Landscape
+from cube.simulate.world import Cover
+
+__all__ = ["lay_over", "terrain_db", "walls_db"]
 
 Singles = NDArray[np.float32]
 
@@ -66,3 +70,38 @@ def _moved(values: Singles, columns: int) -> Singles:
     """What is this many columns further, that of the edge beyond it."""
     count = values.shape[1]
     return values[:, np.clip(np.arange(count) + columns, 0, count - 1)]
+
+
+def walls_db(land: Landscape, generator: np.random.Generator) -> Singles:
+    """Houses and farms, which reflect by their corners: very bright, pixel by pixel.
+
+    Decibels to be added to VV, float32 (y, x), drawn anew with every call; corners along the track
+    turn little of it to VH, others much.
+    """
+    shape = land.cover.shape
+    town = land.cover == Cover.URBAN
+    rough = gaussian_filter(generator.standard_normal(shape, dtype="float32"), 0.6)
+    rough *= np.float32(generator.uniform(2, 5) / 0.47)  # 0.47: what the filter leaves of 1
+    farms = np.zeros(shape, "float32")
+    count = int(generator.exponential(1.5e-4) * farms.size)
+    farms.ravel()[generator.integers(farms.size, size=count)] = generator.uniform(50, 1500, count)
+    bright = 10 * np.log10(1 + gaussian_filter(farms, generator.uniform(0.5, 1.2)))
+    lift = np.float32(generator.uniform(0, 7))
+    return np.asarray(np.where(town, rough + lift, bright), "float32")
+
+
+def terrain_db(
+    land: Landscape, incidence: float, side: int, generator: np.random.Generator
+) -> Singles:
+    """Slopes towards the radar are bright, away from it dark, black in its shadow.
+
+    Decibels to be added, float32 (y, x); `side` as in `lay_over`. How strong they are is drawn anew
+    with every call, since terrain correction takes away more or less of it.
+    """
+    slope = np.float32(side) * land.slope[0]
+    relative = slope / np.float32(math.tan(math.radians(incidence)))
+    flattened = generator.random() < 0.5  # what terrain correction leaves
+    gain = np.float32(generator.uniform(0.5, 2.0) if flattened else generator.uniform(4, 10))
+    out = np.clip(gain * relative, -6, 6)
+    away = -slope * np.float32(math.tan(math.radians(incidence)))
+    return np.where(away > 1, np.float32(-14), out).astype("float32")

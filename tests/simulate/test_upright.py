@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from cube.simulate.crowns import FURTHEST, lay_over
+from cube.simulate.upright import FURTHEST, lay_over
 
 
 def walked(power: list[float], height: list[float], angle: float) -> list[float]:
