@@ -53,9 +53,11 @@ BRANCHES = (
 STEPS = {"change": 6000, "single": 7000}
 """Half an hour to an hour of one core each."""
 
-BARRED = {"change": 0.0, "single": 0.4}
-"""Share of landscapes whose rivers have bars of sand, which look like water to one date alone; two
-dates were told no better for them."""
+WORLDS = {"change": (0.0, 0.5), "single": (0.4, 0.3)}
+"""Shares of landscapes whose rivers have bars of sand, and of those with streams.
+
+Bars look like water to one date alone; two dates were told no better for them. What one date cannot
+see of streams makes it expect them everywhere."""
 
 LANDSCAPES, UNSEEN = 400, 40
 """Landscapes to draw examples of, and batches to calibrate on, at most."""
@@ -77,9 +79,10 @@ def _train(job: _Job) -> Trained:
     told = partial(_tell, job.branch.name, job.recipe.steps)
     # a short training needs no more landscapes than it looks at
     some = min(LANDSCAPES, job.recipe.steps * job.recipe.batch)
+    barred, streams = WORLDS[job.branch.name]
     return train_branch(
         job.branch,
-        partial(Examples, landscapes=some, barred=BARRED[job.branch.name]),
+        partial(Examples, landscapes=some, barred=barred, streams=streams),
         job.recipe,
         job.seed,
         job.weights,

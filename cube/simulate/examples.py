@@ -28,6 +28,12 @@ Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 DRY, PERMANENT, FLOOD = 0, 1, 2
+SAND_DB = 1.0, 5.0
+"""How much less of VH bars of sand return than fields, whose stubble and clods turn polarisation.
+
+Bare surfaces return 10 to 18 dB less in VH than in VV at C band (Oh, Sarabandi and Ulaby 1992, IEEE
+TGRS 30, 370-381, equation 3).
+"""
 FLOOR = 1e-5
 """Least power, as the cube keeps it where noise removal left none."""
 _NEPER = np.float32(math.log(10) / 10)
@@ -128,8 +134,9 @@ def example(
     for weather, level, count in ((now, stage, 1), (before, earlier, dates)):
         flooded = _wet(land, ground, level)
         depth = np.clip(level - land.above_m, 0, None)
-        power, under = _power(land, ground, weather, standing, flooded, depth)
+        power, under, covered = _power(land, ground, weather, standing, flooded, depth)
         unseen |= (flooded > standing) & (flooded > 0.3) & (under < 0.3)
+        unseen |= (np.maximum(flooded, standing) > 0.3) & (covered > 0.5)
         images.append(_sensed(power, ground, speckles, count, generator))
         waters.append(_labelled(np.maximum(standing, flooded), ground, generator))
     (vv, vh), (reference_vv, reference_vh) = images
@@ -153,8 +160,8 @@ class Examples:
         How many there are; each is twice as large as an example, and made when it is needed.
     wide_share : float
         See `example`.
-    barred : float
-        Share of landscapes whose rivers have bars of sand.
+    barred, streams : float
+        Shares of landscapes whose rivers have bars of sand, and of those with streams.
     """
 
     def __init__(
@@ -164,9 +171,10 @@ class Examples:
         landscapes: int = 400,
         wide_share: float = 0.6,
         barred: float = 0.4,
+        streams: float = 0.5,
     ) -> None:
         self._seed, self._size = seed, size
-        self._wide_share, self._barred = wide_share, barred
+        self._wide_share, self._barred, self._streams = wide_share, barred, streams
         self._lands: list[Landscape | None] = [None] * landscapes
         self._speckles: Speckles | None = None
 
@@ -182,7 +190,8 @@ class Examples:
     def _land(self, number: int) -> Landscape:
         land = self._lands[number]
         if land is None:
-            land = landscape(2 * self._size, self._generator(1, number), self._barred)
+            generator = self._generator(1, number)
+            land = landscape(2 * self._size, generator, self._barred, self._streams)
             self._lands[number] = land
         return land
 
@@ -229,6 +238,9 @@ def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) ->
     if generator.random() < 0.4:
         relief += terrain_db(land, incidence, side, generator)
     walls, turned = walls_db(land, generator), generator.uniform(0.2, 1.0)
+    sand = np.float32(0)
+    if land.bars.any():
+        sand = np.float32(-generator.uniform(*SAND_DB)) * (land.bars & (land.cover == Cover.BARE))
     heights = _table(HEIGHT_M) * np.exp(generator.normal(0, 0.4, _CLASSES))
     bounce = np.stack([_table(BOUNCE_DB["VV"]), _table(BOUNCE_DB["VH"])])
     emergent = None
@@ -248,7 +260,7 @@ def _draw_ground(land: Landscape, generator: np.random.Generator, wide: bool) ->
         np.stack([first, second]),
         heights,
         bounce * generator.uniform(0, 1.6),
-        (relief + walls, relief + np.float32(turned) * walls),
+        (relief + walls, relief + np.float32(turned) * walls + sand),
         generator.uniform(-28, -22),
         generator.uniform(0.6, 1.0),
         generator.uniform(-45, -28) if wide else -40.0,
@@ -307,8 +319,11 @@ def _power(
     standing: Singles,
     flooded: Singles,
     depth: Singles,
-) -> tuple[tuple[Singles, Singles], Singles]:
-    """Sigma nought without noise and speckle, VV and VH; and the share that plants do not cover."""
+) -> tuple[tuple[Singles, Singles], Singles, Singles]:
+    """Sigma nought without noise and speckle, VV and VH; and what can be seen of it.
+
+    The share of flood that plants do not cover, and that of each pixel under what is laid over.
+    """
     wet = np.maximum(standing, flooded)
     heights = ground.height_m.astype("float32")[land.cover]
     under = np.where(standing >= flooded, np.float32(1), np.clip(depth / heights, 0, 1))
@@ -341,8 +356,10 @@ def _power(
         part = wet * under
         out.append(part * water + (1 - part) * stems)
     upright = np.where(standing > 0.5, np.float32(0), np.clip(heights - depth, 0, None))
-    vv, vh = lay_over((out[0], out[1]), upright, ground.side, ground.incidence_deg, PIXEL_M)
-    return (vv, vh), under
+    (vv, vh), covered = lay_over(
+        (out[0], out[1]), upright, ground.side, ground.incidence_deg, PIXEL_M
+    )
+    return (vv, vh), under, covered
 
 
 def _sensed(

@@ -40,6 +40,8 @@ class Landscape:
     """(FIELDS, rows, cols): unit-variance fields of long, middle and short waves."""
     slope: Singles
     """(2, rows, cols): rise to the east and to the south."""
+    bars: Bools
+    """Bars of sand in rivers."""
 
     def part(self, rows: slice, cols: slice) -> Landscape:
         """A window of it."""
@@ -50,13 +52,16 @@ class Landscape:
             self.parcel[rows, cols],
             self.fields[:, rows, cols],
             self.slope[:, rows, cols],
+            self.bars[rows, cols],
         )
 
 
-def landscape(size: int, generator: np.random.Generator, barred: float) -> Landscape:
+def landscape(
+    size: int, generator: np.random.Generator, barred: float, streams: float
+) -> Landscape:
     """A landscape of `size` by `size` pixels of 10 m, unlike the one drawn before.
 
-    `barred` is the chance that its rivers have bars of sand.
+    `barred` is the chance that its rivers have bars of sand, `streams` that it has streams.
     """
     shape = (size, size)
     axis = (np.arange(size, dtype="float32") - size / 2) * np.float32(PIXEL_M)
@@ -77,10 +82,10 @@ def landscape(size: int, generator: np.random.Generator, barred: float) -> Lands
     if generator.random() < 0.4:  # fields with dykes, each at a level of its own
         above = above + generator.normal(0, generator.uniform(0.1, 1.0), PARCELS)[parcel]
         above = above + generator.uniform(0.3, 1.5) * border
-    streams = np.minimum(river, _streams(east, south, generator))
+    flowing = np.minimum(river, _streams(east, south, generator, streams))
     cover = _cover(above, river, parcel, border, generator)
-    _line_banks(cover, streams, generator)
-    cover[bars] = generator.choice([Cover.SMOOTH, Cover.BARE, Cover.SHRUB], p=[0.4, 0.4, 0.2])
+    _line_banks(cover, flowing, generator)
+    cover[bars] = generator.choice([Cover.SMOOTH, Cover.BARE, Cover.SHRUB], p=[0.3, 0.5, 0.2])
     parcel[bars] = 0
     fields = np.stack(
         [
@@ -90,7 +95,7 @@ def landscape(size: int, generator: np.random.Generator, barred: float) -> Lands
     )
     ponds = _ponds(fields[1], np.asarray(above, "float32"), generator)
     slope = np.stack([np.gradient(above, PIXEL_M, axis=1), np.gradient(above, PIXEL_M, axis=0)])
-    standing = np.minimum(np.minimum(streams, others), ponds)
+    standing = np.minimum(np.minimum(flowing, others), ponds)
     return Landscape(
         np.asarray(above, "float32"),
         np.asarray(standing, "float32"),
@@ -98,6 +103,7 @@ def landscape(size: int, generator: np.random.Generator, barred: float) -> Lands
         parcel,
         fields,
         np.asarray(slope, "float32"),
+        bars,
     )
 
 
@@ -124,13 +130,15 @@ def _rivers(east: Singles, south: Singles, generator: np.random.Generator) -> Si
     return np.asarray(nearest, "float32")
 
 
-def _streams(east: Singles, south: Singles, generator: np.random.Generator) -> Singles:
+def _streams(
+    east: Singles, south: Singles, generator: np.random.Generator, share: float
+) -> Singles:
     """Distance from the banks of streams, ditches and canals of 8 to 50 m; far where there is none.
 
     They lie at any height and carry water without a flood.
     """
     nearest = np.full(east.shape, 1e5, "float32")
-    if generator.random() > 0.5:
+    if generator.random() > share:
         return nearest
     for _ in range(generator.integers(1, 7)):
         along, across = _along(east, south, generator)

@@ -27,7 +27,7 @@ FURTHEST = 2
 
 def lay_over(
     powers: tuple[Singles, ...], height_m: Singles, side: int, incidence_deg: float, pixel_m: float
-) -> tuple[Singles, ...]:
+) -> tuple[tuple[Singles, ...], Singles]:
     """Images with what stands on the ground where the radar sees it.
 
     Parameters
@@ -42,7 +42,9 @@ def lay_over(
 
     Returns
     -------
-    tuple of float32, shape (y, x)
+    images : tuple of float32, shape (y, x)
+    covered : float32, shape (y, x)
+        Share of a pixel that lies under what stands elsewhere.
 
     Examples
     --------
@@ -50,20 +52,22 @@ def lay_over(
 
     >>> height = np.array([[0, 0, 10, 0, 0]], "float32")
     >>> power = np.array([[1, 1, 5, 1, 1]], "float32")
-    >>> lay_over((power,), height, 1, 45.0, 10.0)[0].round(3)
-    array([[1., 6., 5., 0., 1.]], dtype=float32)
+    >>> (image,), covered = lay_over((power,), height, 1, 45.0, 10.0)
+    >>> image.round(3), covered.round(3)
+    (array([[1., 6., 5., 0., 1.]], dtype=float32), array([[0., 1., 0., 0., 0.]], dtype=float32))
     """
     slope = math.tan(math.radians(incidence_deg))
     out = tuple(power.copy() for power in powers)
-    lit = np.ones(height_m.shape, "float32")
+    lit, covered = np.ones(height_m.shape, "float32"), np.zeros(height_m.shape, "float32")
     for step in range(1, FURTHEST + 1):
         behind, before = _moved(height_m, side * step), _moved(height_m, -side * step)
         near = np.clip((behind - height_m) / np.float32(slope * pixel_m) - (step - 1), 0, 1)
         far = np.clip((before - height_m) * np.float32(slope / pixel_m) - (step - 1), 0, 1)
         lit *= 1 - far
+        np.maximum(covered, near, out=covered)
         for power, seen in zip(powers, out, strict=True):
             seen += near * _moved(power, side * step)
-    return tuple(seen * lit for seen in out)
+    return tuple(seen * lit for seen in out), covered
 
 
 def _moved(values: Singles, columns: int) -> Singles:
