@@ -50,7 +50,7 @@ BRANCHES = (
 )
 """Of the default model: before and during a flood, and one date alone."""
 
-STEPS = {"change": 6000, "single": 7000}
+STEPS = {"change": 6000, "single": 6500}
 """Half an hour to an hour of one core each."""
 
 WORLDS = {"change": (0.0, 0.5), "single": (0.4, 0.3)}
