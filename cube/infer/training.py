@@ -18,6 +18,7 @@ from cube.cards import Branch
 from cube.catalog import load_normaliser
 from cube.infer.channels import channels
 from cube.infer.heads import log_likelihood
+from cube.infer.weights import has_bfloat16
 from cube.kernels.scores import NO_DATA
 
 __all__ = ["Batch", "Batches", "Labelled", "Numbered", "Recipe", "fit"]
@@ -205,12 +206,13 @@ def fit(
     optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
     kind = torch.device(device).type
+    half = has_bfloat16(kind)
     total, since = 0.0, 0
     for step in range(recipe.steps):
         batch = next(batches)
         x = torch.from_numpy(batch.channels).to(device).to(memory_format=torch.channels_last)
         y = torch.from_numpy(batch.classes).to(device)
-        with torch.autocast(kind, dtype=torch.bfloat16):
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=half):
             out = network(x)
         loss = _loss(out.float(), y, recipe.scale)
         optimiser.zero_grad(set_to_none=True)

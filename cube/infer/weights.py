@@ -25,6 +25,7 @@ __all__ = [
     "Precision",
     "arithmetic",
     "check",
+    "has_bfloat16",
     "join",
     "keep",
     "memory_format",
@@ -106,6 +107,17 @@ def keep(weights: Mapping[str, torch.Tensor], path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether a processor or GPU computes in bfloat16 itself.
+
+    Others emulate it: a step of training took ten times as long as in float32 on a processor
+    without AVX-512.
+    """
+    if torch.device(device).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def memory_format(device: str, precision: Precision) -> torch.memory_format:
     """Order of samples that convolutions are fastest in.
 
@@ -166,7 +178,8 @@ def open_networks(where: str, sha256: str, device: str, precision: Precision) ->
     device : str
         As torch names it.
     precision : str
-        ``bfloat16`` is taken back with a warning where it disagrees with float32 on a probe.
+        ``bfloat16`` is taken back with a warning where the device would emulate it, or where it
+        disagrees with float32 on a probe.
 
     Raises
     ------
@@ -189,6 +202,9 @@ def open_networks(where: str, sha256: str, device: str, precision: Precision) ->
     except SafetensorError as error:
         raise CatalogError(f"{model.weights}: not a readable safetensors file ({error})") from error
     check(model.card, model.normalisers, weights, str(model.weights))
+    if precision == "bfloat16" and not has_bfloat16(device):
+        log.warning("%s: has no bfloat16, emulates it slowly; float32 is used", device)
+        return open_networks(where, sha256, device, "float32")
     ready = {}
     for branch, normaliser in zip(model.card.branches, model.normalisers, strict=True):
         network, head = network_of(branch, normaliser), f"{branch.name}."

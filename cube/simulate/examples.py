@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 from cube.simulate.landscapes import PIXEL_M, Landscape, landscape
 from cube.simulate.radiometry import BOUNCE_DB, HEIGHT_M, LAND_DB, LAND_DB_PER_DEG, REFERENCE_DEG
+from cube.simulate.seasons import Change, draw_change
 from cube.simulate.speckles import Speckles
 from cube.simulate.upright import lay_over, terrain_db, walls_db
 from cube.simulate.world import PARCELS, Cover
@@ -102,8 +103,8 @@ class _Weather:
     """Departure of the water of the date from what the wind says."""
     gusts_db: float
     soil_db: float
-    growth: NDArray[np.float64]
-    """Change by parcel, decibels."""
+    change: Change | None
+    """Of what grows on land, since the date of the flood."""
     submerged_vh: float
 
 
@@ -125,9 +126,11 @@ def example(
     earlier = min(stage, _low_stage(land, generator)) if generator.random() < 0.8 else -99.0
     dates = int(generator.choice([1, 2, 4, 8]))
     now, before = _draw_weather(ground.wide, generator), _draw_weather(ground.wide, generator)
-    change = generator.normal(0, generator.uniform(0.3, 1.5), PARCELS)
+    common = generator.normal(0, generator.uniform(0.3, 1.5), PARCELS)
+    # draws of its own: what one date shows does not depend on what is drawn for another
+    change = draw_change(land, common, ground.wide, generator.spawn(1)[0])
     # the earlier date: other soil, other plants on every parcel, the same plants over water
-    before = replace(before, growth=change, submerged_vh=now.submerged_vh)
+    before = replace(before, change=change, submerged_vh=now.submerged_vh)
     standing = _edge(-land.standing_m)
     images, waters = [], []
     unseen = np.zeros(land.cover.shape, bool)
@@ -281,7 +284,7 @@ def _draw_weather(wide: bool, generator: np.random.Generator) -> _Weather:
         (generator.normal(0, 1.2 if wide else 0.6), generator.normal(0, 1.0 if wide else 0.5)),
         generator.uniform(0, 1.8 if wide else 0.6),
         generator.normal(0, 1.0),
-        np.zeros(PARCELS),
+        None,
         generator.uniform(0.5, 1.0),
     )
 
@@ -338,8 +341,11 @@ def _power(
     talk = np.float32(10 ** (-(12 + 10 * (weather.submerged_vh * 2 - 1)) / 10))
     for number in range(2):
         table = ground.land_db[number][:, None] + ground.spread_db[:, None] * ground.deviate[number]
-        table = table + weather.growth + weather.soil_db
-        dry = _linear(table.astype("float32")[land.cover, land.parcel] + ground.relief_db[number])
+        table, relief = table + weather.soil_db, ground.relief_db[number]
+        if weather.change is not None:
+            table = table + weather.change.parcels[number]
+            relief = relief + weather.change.patches[number]
+        dry = _linear(table.astype("float32")[land.cover, land.parcel] + relief)
         bounce = _linear(ground.bounce_db[number])[land.cover]
         stems = dry * (1 + wet * (bounce - 1))
         if number == 1:

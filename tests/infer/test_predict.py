@@ -318,7 +318,18 @@ def test_dropout_has_the_same_noise_in_whole_tiles_and_another_by_seed(two_branc
     assert float(abs(other.water_probability - whole.water_probability).max()) > 1e-3
 
 
-def test_bfloat16_agrees_with_float32(model):
+@pytest.fixture
+def emulated(monkeypatch):
+    """The arithmetic of bfloat16 also on a processor that only emulates it."""
+    from cube.infer import weights
+
+    monkeypatch.setattr(weights, "has_bfloat16", lambda device: True)
+    weights.open_networks.cache_clear()
+    yield
+    weights.open_networks.cache_clear()
+
+
+def test_bfloat16_agrees_with_float32(model, emulated):
     ds = scene(1)
     rough = cube.infer(ds, model, precision="bfloat16").water_probability
     exact = cube.infer(ds, model).water_probability
@@ -326,14 +337,30 @@ def test_bfloat16_agrees_with_float32(model):
     assert 0 < float(abs(rough - exact).max()) < 0.05
 
 
-def test_what_bfloat16_would_change_too_much_is_told_and_stays_float32(model, monkeypatch, caplog):
+def test_a_processor_that_only_emulates_bfloat16_says_so_and_takes_float32(
+    model, monkeypatch, caplog
+):
+    from cube.infer import weights
+
+    monkeypatch.setattr(weights, "has_bfloat16", lambda device: False)
+    weights.open_networks.cache_clear()
+    ds = scene(1)
+    same(
+        cube.infer(ds, model, precision="bfloat16").water_probability,
+        cube.infer(ds, model).water_probability,
+    )
+    weights.open_networks.cache_clear()
+    assert "cpu: has no bfloat16" in caplog.text
+
+
+def test_what_bfloat16_would_change_too_much_is_told_and_stays_float32(
+    model, monkeypatch, caplog, emulated
+):
     from cube.infer import weights
 
     monkeypatch.setattr(weights, "AGREEMENT", 1e-9)
-    weights.open_networks.cache_clear()
     ds = scene(1)
     rough = cube.infer(ds, model, precision="bfloat16").water_probability
-    weights.open_networks.cache_clear()
     assert "bfloat16 changes probabilities" in caplog.text
     same(rough, cube.infer(ds, model).water_probability)
 

@@ -1,0 +1,55 @@
+"""What changes on land between two dates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cube.simulate import examples
+from cube.simulate.examples import Examples
+from cube.simulate.landscapes import landscape
+from cube.simulate.seasons import Change, draw_change
+from cube.simulate.world import PARCELS, Cover
+
+
+def drawn(wide: bool, seed: int = 0) -> Change:
+    rng = np.random.default_rng(seed)
+    return draw_change(landscape(64, rng, 0.0, 0.0), rng.normal(0, 1, PARCELS), wide, rng)
+
+
+def test_a_narrow_draw_is_the_common_change_alone():
+    change = drawn(False)
+    assert np.ptp(change.parcels, axis=(0, 1)).max() == 0
+    assert change.parcels.std() > 0.9
+    assert not change.patches.any()
+
+
+def test_fields_change_and_woods_do_not():
+    """What is done to fields comes on top of what all parcels share."""
+    worked = [
+        change.parcels[:, Cover.CROP] - change.parcels[:, Cover.FOREST]
+        for change in (drawn(True, seed) for seed in range(20))
+    ]
+    assert max(one.std() for one in worked) > 1
+    for seed in range(3):
+        parcels = drawn(True, seed).parcels
+        np.testing.assert_array_equal(parcels[:, Cover.FOREST], parcels[:, Cover.URBAN])
+        assert abs(parcels[1, Cover.FOREST] - parcels[0, Cover.FOREST]).std() > 0.05
+
+
+def test_polarisations_change_by_unlike_amounts():
+    """Correlated by six tenths where fields are worked, so not told as stems in water."""
+    crops = [drawn(True, seed).parcels[:, Cover.CROP] for seed in range(40)]
+    far = np.concatenate([one[:, abs(one[0]) > 3] for one in crops], axis=1)
+    assert far.shape[1] > 1000
+    assert 0.3 < np.corrcoef(far)[0, 1] < 0.9
+
+
+def test_what_one_date_shows_does_not_depend_on_the_other(monkeypatch):
+    plain = [Examples(3, 48, 4)[number] for number in range(6)]
+    none = Change(np.zeros((2, len(Cover), PARCELS)), np.zeros((2, 1, 1), "float32"))
+    monkeypatch.setattr(examples, "draw_change", lambda *given: none)
+    others = [Examples(3, 48, 4)[number] for number in range(6)]
+    for one, other in zip(plain, others, strict=True):
+        np.testing.assert_array_equal(one.vv, other.vv)
+        np.testing.assert_array_equal(one.classes, other.classes)
+    assert any((a.reference_vh != b.reference_vh).any() for a, b in zip(plain, others, strict=True))
