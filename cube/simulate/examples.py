@@ -109,7 +109,11 @@ class _Weather:
 
 
 def example(
-    land: Landscape, speckles: Speckles, generator: np.random.Generator, wide_share: float = 0.6
+    land: Landscape,
+    speckles: Speckles,
+    generator: np.random.Generator,
+    wide_share: float = 0.6,
+    worked: float = 0.0,
 ) -> Example:
     """Draw images of a landscape.
 
@@ -120,6 +124,8 @@ def example(
     generator : numpy.random.Generator
     wide_share : float
         Share of draws from the wide distributions; the others are near to textbook means.
+    worked : float
+        Share of wide draws in which fields change between the dates as well, see `draw_change`.
     """
     ground = _draw_ground(land, generator, generator.random() < wide_share)
     stage = _stage(land, generator)
@@ -128,7 +134,8 @@ def example(
     now, before = _draw_weather(ground.wide, generator), _draw_weather(ground.wide, generator)
     common = generator.normal(0, generator.uniform(0.3, 1.5), PARCELS)
     # draws of its own: what one date shows does not depend on what is drawn for another
-    change = draw_change(land, common, ground.wide, generator.spawn(1)[0])
+    own = generator.spawn(1)[0]
+    change = draw_change(land, common, ground.wide and own.random() < worked, own)
     # the earlier date: other soil, other plants on every parcel, the same plants over water
     before = replace(before, change=change, submerged_vh=now.submerged_vh)
     standing = _edge(-land.standing_m)
@@ -165,6 +172,8 @@ class Examples:
         See `example`.
     barred, streams : float
         Shares of landscapes whose rivers have bars of sand, and of those with streams.
+    worked : float
+        See `example`.
     """
 
     def __init__(
@@ -175,9 +184,11 @@ class Examples:
         wide_share: float = 0.6,
         barred: float = 0.4,
         streams: float = 0.5,
+        worked: float = 0.0,
     ) -> None:
         self._seed, self._size = seed, size
-        self._wide_share, self._barred, self._streams = wide_share, barred, streams
+        self._barred, self._streams = barred, streams
+        self._looks = wide_share, worked
         self._lands: list[Landscape | None] = [None] * landscapes
         self._speckles: Speckles | None = None
 
@@ -188,7 +199,7 @@ class Examples:
         part = land.part(slice(top, top + self._size), slice(left, left + self._size))
         if self._speckles is None:
             self._speckles = Speckles(self._generator(0, 0))
-        return example(part, self._speckles, generator, self._wide_share)
+        return example(part, self._speckles, generator, *self._looks)
 
     def _land(self, number: int) -> Landscape:
         land = self._lands[number]

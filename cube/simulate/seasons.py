@@ -38,7 +38,7 @@ class Change:
 
 
 def draw_change(
-    land: Landscape, common_db: NDArray[np.float64], wide: bool, generator: np.random.Generator
+    land: Landscape, common_db: NDArray[np.float64], worked: bool, generator: np.random.Generator
 ) -> Change:
     """Draw how an earlier date was unlike a later one.
 
@@ -47,20 +47,20 @@ def draw_change(
     land : Landscape
     common_db : float, shape (parcel,)
         Change of all parcels in both polarisations.
-    wide : bool
+    worked : bool
         Whether fields are worked as well, soils are wet in patches, and VH goes ways of its own.
     generator : numpy.random.Generator
     """
     parcels = np.broadcast_to(common_db, (2, len(Cover), PARCELS)).copy()
-    if not wide:
+    if not worked:
         return Change(parcels, np.zeros((2, 1, 1), "float32"))
     parcels += generator.normal(0, 0.5, (2, 1, 1))
     parcels[1] += generator.normal(0, generator.uniform(0.2, 1.0), PARCELS)
-    worked = generator.random(PARCELS) < generator.uniform(0, 0.7)
+    chosen = generator.random(PARCELS) < generator.uniform(0, 0.7)
     first = generator.standard_normal(PARCELS)
     second = 0.6 * first + 0.8 * generator.standard_normal(PARCELS)
     most = generator.uniform(0.5, 3.5)
-    fields = np.stack([first, generator.uniform(0.8, 1.5) * second]) * most * worked
+    fields = np.stack([first, generator.uniform(0.8, 1.5) * second]) * most * chosen
     shown = np.array([MANAGED.get(item, 0.0) for item in Cover])
     parcels += shown[:, None] * fields[:, None]
     # of the same waves as the landscape's, but elsewhere

@@ -11,12 +11,12 @@ from cube.simulate.seasons import Change, draw_change
 from cube.simulate.world import PARCELS, Cover
 
 
-def drawn(wide: bool, seed: int = 0) -> Change:
+def drawn(worked: bool, seed: int = 0) -> Change:
     rng = np.random.default_rng(seed)
-    return draw_change(landscape(64, rng, 0.0, 0.0), rng.normal(0, 1, PARCELS), wide, rng)
+    return draw_change(landscape(64, rng, 0.0, 0.0), rng.normal(0, 1, PARCELS), worked, rng)
 
 
-def test_a_narrow_draw_is_the_common_change_alone():
+def test_where_nothing_is_worked_it_is_the_common_change_alone():
     change = drawn(False)
     assert np.ptp(change.parcels, axis=(0, 1)).max() == 0
     assert change.parcels.std() > 0.9
@@ -45,10 +45,10 @@ def test_polarisations_change_by_unlike_amounts():
 
 
 def test_what_one_date_shows_does_not_depend_on_the_other(monkeypatch):
-    plain = [Examples(3, 48, 4)[number] for number in range(6)]
+    plain = [Examples(3, 48, 4, worked=1.0)[number] for number in range(6)]
     none = Change(np.zeros((2, len(Cover), PARCELS)), np.zeros((2, 1, 1), "float32"))
     monkeypatch.setattr(examples, "draw_change", lambda *given: none)
-    others = [Examples(3, 48, 4)[number] for number in range(6)]
+    others = [Examples(3, 48, 4, worked=1.0)[number] for number in range(6)]
     for one, other in zip(plain, others, strict=True):
         np.testing.assert_array_equal(one.vv, other.vv)
         np.testing.assert_array_equal(one.classes, other.classes)
