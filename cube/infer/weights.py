@@ -108,10 +108,10 @@ def keep(weights: Mapping[str, torch.Tensor], path: Path) -> str:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether a processor or GPU computes in bfloat16 itself.
+    """Whether a GPU computes in bfloat16 itself, or oneDNN has code for it on this processor.
 
-    Others emulate it: a step of training took ten times as long as in float32 on a processor
-    without AVX-512.
+    Elsewhere it is emulated: a step of training took ten times as long as in float32 on a processor
+    without AVX-512. With AVX-512 alone oneDNN computes in float32 what it reads as bfloat16.
     """
     if torch.device(device).type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -186,6 +186,9 @@ def open_networks(where: str, sha256: str, device: str, precision: Precision) ->
     CatalogError
         Weights missing, truncated, of another content than the card's, or of another network.
     """
+    if precision == "bfloat16" and not has_bfloat16(device):
+        log.warning("%s: has no bfloat16, emulates it slowly; float32 is used", device)
+        return open_networks(where, sha256, device, "float32")
     model = load_model(where)
     try:
         content = model.weights.read_bytes()
@@ -202,9 +205,6 @@ def open_networks(where: str, sha256: str, device: str, precision: Precision) ->
     except SafetensorError as error:
         raise CatalogError(f"{model.weights}: not a readable safetensors file ({error})") from error
     check(model.card, model.normalisers, weights, str(model.weights))
-    if precision == "bfloat16" and not has_bfloat16(device):
-        log.warning("%s: has no bfloat16, emulates it slowly; float32 is used", device)
-        return open_networks(where, sha256, device, "float32")
     ready = {}
     for branch, normaliser in zip(model.card.branches, model.normalisers, strict=True):
         network, head = network_of(branch, normaliser), f"{branch.name}."

@@ -188,7 +188,7 @@ class Examples:
     ) -> None:
         self._seed, self._size = seed, size
         self._barred, self._streams = barred, streams
-        self._looks = wide_share, worked
+        self._wide_share, self._worked = wide_share, worked
         self._lands: list[Landscape | None] = [None] * landscapes
         self._speckles: Speckles | None = None
 
@@ -199,7 +199,7 @@ class Examples:
         part = land.part(slice(top, top + self._size), slice(left, left + self._size))
         if self._speckles is None:
             self._speckles = Speckles(self._generator(0, 0))
-        return example(part, self._speckles, generator, *self._looks)
+        return example(part, self._speckles, generator, self._wide_share, self._worked)
 
     def _land(self, number: int) -> Landscape:
         land = self._lands[number]

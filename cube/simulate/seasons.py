@@ -51,10 +51,10 @@ def draw_change(
         Whether fields are worked as well, soils are wet in patches, and VH goes ways of its own.
     generator : numpy.random.Generator
     """
-    parcels = np.broadcast_to(common_db, (2, len(Cover), PARCELS)).copy()
+    parcels = np.broadcast_to(common_db, (2, len(Cover), PARCELS))
     if not worked:
         return Change(parcels, np.zeros((2, 1, 1), "float32"))
-    parcels += generator.normal(0, 0.5, (2, 1, 1))
+    parcels = parcels + generator.normal(0, 0.5, (2, 1, 1))
     parcels[1] += generator.normal(0, generator.uniform(0.2, 1.0), PARCELS)
     chosen = generator.random(PARCELS) < generator.uniform(0, 0.7)
     first = generator.standard_normal(PARCELS)

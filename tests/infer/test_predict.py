@@ -319,17 +319,17 @@ def test_dropout_has_the_same_noise_in_whole_tiles_and_another_by_seed(two_branc
 
 
 @pytest.fixture
-def emulated(monkeypatch):
-    """The arithmetic of bfloat16 also on a processor that only emulates it."""
+def bfloat16(monkeypatch):
+    """Says whether the processor has it; without, the arithmetic is the same, only slow."""
     from cube.infer import weights
 
-    monkeypatch.setattr(weights, "has_bfloat16", lambda device: True)
     weights.open_networks.cache_clear()
-    yield
+    yield lambda there: monkeypatch.setattr(weights, "has_bfloat16", lambda device: there)
     weights.open_networks.cache_clear()
 
 
-def test_bfloat16_agrees_with_float32(model, emulated):
+def test_bfloat16_agrees_with_float32(model, bfloat16):
+    bfloat16(True)
     ds = scene(1)
     rough = cube.infer(ds, model, precision="bfloat16").water_probability
     exact = cube.infer(ds, model).water_probability
@@ -337,27 +337,22 @@ def test_bfloat16_agrees_with_float32(model, emulated):
     assert 0 < float(abs(rough - exact).max()) < 0.05
 
 
-def test_a_processor_that_only_emulates_bfloat16_says_so_and_takes_float32(
-    model, monkeypatch, caplog
-):
-    from cube.infer import weights
-
-    monkeypatch.setattr(weights, "has_bfloat16", lambda device: False)
-    weights.open_networks.cache_clear()
+def test_a_processor_that_only_emulates_bfloat16_says_so_and_takes_float32(model, bfloat16, caplog):
+    bfloat16(False)
     ds = scene(1)
     same(
         cube.infer(ds, model, precision="bfloat16").water_probability,
         cube.infer(ds, model).water_probability,
     )
-    weights.open_networks.cache_clear()
     assert "cpu: has no bfloat16" in caplog.text
 
 
 def test_what_bfloat16_would_change_too_much_is_told_and_stays_float32(
-    model, monkeypatch, caplog, emulated
+    model, monkeypatch, caplog, bfloat16
 ):
     from cube.infer import weights
 
+    bfloat16(True)
     monkeypatch.setattr(weights, "AGREEMENT", 1e-9)
     ds = scene(1)
     rough = cube.infer(ds, model, precision="bfloat16").water_probability
