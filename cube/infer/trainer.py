@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,25 @@ from cube.infer.weights import network_of, save
 from cube.kernels.expectation import class_probabilities
 from cube.kernels.scores import NO_DATA, count, reliability
 
-__all__ = ["Trained", "train_branch"]
+__all__ = ["Stage", "Trained", "train_branch"]
 
-_APART = 1_000_003
-"""Added to the seed of what is not learnt from."""
+_APART, _LATER = 1_000_003, 2_000_003
+"""Added to the seed of what is not learnt from, and for every stage after the first."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training, which goes on from the average of the part before.
+
+    Attributes
+    ----------
+    examples : callable
+        Examples of a seed, by number.
+    recipe : Recipe
+    """
+
+    examples: Callable[[int], Numbered]
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,7 @@ class Trained:
 
 def train_branch(
     branch: Branch,
-    examples: Callable[[int], Numbered],
-    recipe: Recipe,
+    stages: Sequence[Stage],
     seed: int,
     weights: Path,
     told: Callable[[int, float], None] | None = None,
@@ -63,14 +78,13 @@ def train_branch(
     Parameters
     ----------
     branch : Branch
-    examples : callable
-        Examples of a seed, by number.
-    recipe : Recipe
+    stages : sequence of Stage
+        At least one; calibrated and scored on examples of the last.
     seed : int
     weights : Path
         File to write.
     told : callable, optional
-        See `cube.infer.training.fit`.
+        See `cube.infer.training.fit`; steps are counted through all stages.
     device : str
     workers : int
         Processes that make examples ahead; none of their own without.
@@ -78,15 +92,26 @@ def train_branch(
     if device == "cpu":
         torch.set_num_threads(1)  # the same order of sums on every machine
     torch.manual_seed(seed)
-    network = network_of(branch, load_normaliser(branch.normaliser))
-    learnt = Batches(examples(seed), branch, recipe.batch, seed, recipe.steps)
-    trained = fit(network, learnt.made_by(workers), recipe, device, told)
-    save({branch.name: trained}, weights)
-    unseen = Batches(examples(seed + _APART), branch, recipe.batch, seed, recipe.unseen)
-    mean, scale, classes = _predicted(trained.fuse().to("cpu"), branch, unseen.made_by(workers))
+    network, done = network_of(branch, load_normaliser(branch.normaliser)), 0
+    for number, stage in enumerate(stages):
+        own, recipe = seed + number * _LATER, stage.recipe
+        learnt = Batches(stage.examples(own), branch, recipe.batch, own, recipe.steps)
+        counted = None if told is None else partial(_counted, told, done)
+        network = fit(network, learnt.made_by(workers), recipe, device, counted)
+        done += recipe.steps
+    save({branch.name: network}, weights)
+    last = stages[-1]
+    unseen = Batches(
+        last.examples(seed + _APART), branch, last.recipe.batch, seed, last.recipe.unseen
+    )
+    mean, scale, classes = _predicted(network.fuse().to("cpu"), branch, unseen.made_by(workers))
     temperature = fit_temperature(mean, scale, classes)
     chance, _ = class_probabilities(mean, scale, temperature)
     return _scored(branch.model_copy(update={"temperature": temperature}), weights, chance, classes)
+
+
+def _counted(told: Callable[[int, float], None], done: int, step: int, loss: float) -> None:
+    told(done + step, loss)
 
 
 def _predicted(

@@ -7,6 +7,7 @@ gains while the other loses is no proof of stems that stand in water.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,12 @@ Singles = NDArray[np.float32]
 
 MANAGED = {Cover.BARE: 1.0, Cover.CROP: 1.0, Cover.SHRUB: 0.5, Cover.SMOOTH: 0.5}
 """How much of what is done to a field a class of land cover shows; woods and towns nothing."""
+ALIKE = -0.3, 0.9
+"""Correlation of what working a field does to VV and VH.
+
+Wet or rougher soil moves both; stems that grow in cereals damp VV more than VH (Veloso et al.
+2017).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,8 @@ def draw_change(
     parcels[1] += generator.normal(0, generator.uniform(0.2, 1.0), PARCELS)
     chosen = generator.random(PARCELS) < generator.uniform(0, 0.7)
     first = generator.standard_normal(PARCELS)
-    second = 0.6 * first + 0.8 * generator.standard_normal(PARCELS)
+    alike = generator.uniform(*ALIKE)
+    second = alike * first + math.sqrt(1 - alike**2) * generator.standard_normal(PARCELS)
     most = generator.uniform(0.5, 3.5)
     fields = np.stack([first, generator.uniform(0.8, 1.5) * second]) * most * chosen
     shown = np.array([MANAGED.get(item, 0.0) for item in Cover])

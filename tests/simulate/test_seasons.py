@@ -37,11 +37,18 @@ def test_fields_change_and_woods_do_not():
 
 
 def test_polarisations_change_by_unlike_amounts():
-    """Correlated by six tenths where fields are worked, so not told as stems in water."""
-    crops = [drawn(True, seed).parcels[:, Cover.CROP] for seed in range(40)]
-    far = np.concatenate([one[:, abs(one[0]) > 3] for one in crops], axis=1)
-    assert far.shape[1] > 1000
-    assert 0.3 < np.corrcoef(far)[0, 1] < 0.9
+    """Alike on some dates and against one another on others, so not told as stems in water."""
+    found = []
+    for seed in range(60):
+        crops = (
+            drawn(True, seed).parcels[:, Cover.CROP] - drawn(True, seed).parcels[:, Cover.FOREST]
+        )
+        moved = crops[:, abs(crops[0]) > 1]
+        if moved.shape[1] > 50:
+            found.append(np.corrcoef(moved)[0, 1])
+    assert len(found) > 20
+    assert min(found) < 0 < 0.6 < max(found)
+    assert 0.1 < np.mean(found) < 0.6
 
 
 def test_what_one_date_shows_does_not_depend_on_the_other(monkeypatch):
