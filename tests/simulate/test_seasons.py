@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from cube.simulate import examples
-from cube.simulate.examples import Examples
+from cube.simulate.examples import example
 from cube.simulate.landscapes import landscape
 from cube.simulate.seasons import Change, draw_change
+from cube.simulate.speckles import Speckles
 from cube.simulate.world import PARCELS, Cover
 
 
@@ -52,10 +53,17 @@ def test_polarisations_change_by_unlike_amounts():
 
 
 def test_what_one_date_shows_does_not_depend_on_the_other(monkeypatch):
-    plain = [Examples(3, 48, 4, worked=1.0)[number] for number in range(6)]
+    speckles = Speckles(np.random.default_rng(0), count=4, size=64)
+    lands = [landscape(48, np.random.default_rng(seed), 0.0, 0.5) for seed in range(6)]
+
+    def draws():
+        for seed, land in enumerate(lands):
+            yield example(land, speckles, np.random.default_rng(seed), worked=1.0)
+
+    plain = list(draws())
     none = Change(np.zeros((2, len(Cover), PARCELS)), np.zeros((2, 1, 1), "float32"))
     monkeypatch.setattr(examples, "draw_change", lambda *given: none)
-    others = [Examples(3, 48, 4, worked=1.0)[number] for number in range(6)]
+    others = list(draws())
     for one, other in zip(plain, others, strict=True):
         np.testing.assert_array_equal(one.vv, other.vv)
         np.testing.assert_array_equal(one.classes, other.classes)
