@@ -7,16 +7,15 @@ import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TypedDict
 
 from cube.cards import Branch, Card, Network, Score, write_card
 from cube.errors import PlanError
 from cube.infer.predict import device_of
-from cube.infer.trainer import Stage, Trained, train_branch
+from cube.infer.trainer import Trained, train_branch
 from cube.infer.training import Recipe
 from cube.infer.weights import join
 from cube.simulate.examples import Examples
@@ -52,6 +51,9 @@ BRANCHES = (
 )
 """Of the default model: before and during a flood, and one date alone."""
 
+STEPS = {"change": 6000, "single": 6500}
+"""Half an hour to an hour of one core each."""
+
 
 class _World(TypedDict, total=False):
     barred: float
@@ -59,28 +61,15 @@ class _World(TypedDict, total=False):
     worked: float
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Steps in one kind of simulated world, see `cube.simulate.examples.Examples`."""
-
-    steps: int
-    world: _World
-    rate: float = 3e-3
-
-
-PARTS = {
-    "change": (
-        _Part(6000, {"barred": 0.0, "streams": 0.5}),
-        _Part(2000, {"barred": 0.0, "streams": 0.5, "worked": 1.0}, rate=1e-3),
-    ),
-    "single": (_Part(6500, {"barred": 0.4, "streams": 0.3}),),
+WORLDS: dict[str, _World] = {
+    "change": {"barred": 0.0, "streams": 0.5, "worked": 0.0},
+    "single": {"barred": 0.4, "streams": 0.3},
 }
-"""How each branch of the default model is trained.
+"""Shares of `cube.simulate.examples.Examples`.
 
 Bars look like water to one date alone; two dates were told no better for them. What one date cannot
-see of streams makes it expect them everywhere. Fields that change between the dates come last: a
-training on them from the start knows the flood of simulated events less well, see
-``catalogs/models/evaluations.md``.
+see of streams makes it expect them everywhere. Fields that change between the dates made the flood
+of real tiles better and that of the simulated events worse, see ``catalogs/models/evaluations.md``.
 """
 
 LANDSCAPES, UNSEEN = 400, 40
@@ -92,50 +81,31 @@ WORKERS = 8
 @dataclass(frozen=True)
 class _Job:
     branch: Branch
-    parts: tuple[_Part, ...]
+    recipe: Recipe
     seed: int
     device: str
     workers: int
     weights: Path
 
-    @property
-    def steps(self) -> int:
-        return sum(part.steps for part in self.parts)
-
 
 def _train(job: _Job) -> Trained:
+    told = partial(_tell, job.branch.name, job.recipe.steps)
+    # a short training needs no more landscapes than it looks at
+    some = min(LANDSCAPES, job.recipe.steps * job.recipe.batch)
     return train_branch(
         job.branch,
-        [_stage(part) for part in job.parts],
+        partial(_examples, job.branch.name, some),
+        job.recipe,
         job.seed,
         job.weights,
-        partial(_tell, job.branch.name, job.steps),
+        told,
         device=job.device,
         workers=job.workers,
     )
 
 
-def _stage(part: _Part) -> Stage:
-    recipe = Recipe(part.steps, rate=part.rate, unseen=min(UNSEEN, max(part.steps, 2)))
-    # a short training needs no more landscapes than it looks at
-    some = min(LANDSCAPES, part.steps * recipe.batch)
-    return Stage(partial(Examples, landscapes=some, **part.world), recipe)
-
-
-def _parts(branch: str, steps: int | None) -> tuple[_Part, ...]:
-    """Parts of a branch, of this many steps together; those that would have none are left out."""
-    parts = PARTS[branch]
-    if steps is None:
-        return parts
-    edges = [0]
-    for part in parts:
-        edges.append(edges[-1] + part.steps)
-    scaled = [-(-edge * steps // edges[-1]) for edge in edges]
-    return tuple(
-        replace(part, steps=end - start)
-        for part, (start, end) in zip(parts, pairwise(scaled), strict=True)
-        if end > start
-    )
+def _examples(branch: str, landscapes: int, seed: int) -> Examples:
+    return Examples(seed, landscapes=landscapes, **WORLDS[branch])
 
 
 def _tell(name: str, steps: int, step: int, loss: float) -> None:
@@ -180,7 +150,7 @@ def train(out: str | Path, *, seed: int = 0, steps: int | None = None, device: s
     jobs = [
         _Job(
             branch,
-            _parts(branch.name, steps),
+            _recipe(steps or STEPS[branch.name]),
             seed,
             device,
             workers,
@@ -191,7 +161,7 @@ def train(out: str | Path, *, seed: int = 0, steps: int | None = None, device: s
     found = _run(jobs, len(jobs) if workers else len(os.sched_getaffinity(0)))
     target.mkdir()
     sha256 = join([one.weights for one in found], target / "model.safetensors")
-    card = _card(target.name, found, sha256, seed, [job.steps for job in jobs])
+    card = _card(target.name, found, sha256, seed, [job.recipe.steps for job in jobs])
     write_card(card, target / "card.toml")
     shutil.rmtree(parts)
     return card
@@ -200,6 +170,10 @@ def train(out: str | Path, *, seed: int = 0, steps: int | None = None, device: s
 def _workers(branches: int) -> int:
     """Processes that make the examples of a branch while a GPU learns from them."""
     return min(max(len(os.sched_getaffinity(0)) // branches, 1), WORKERS)
+
+
+def _recipe(steps: int) -> Recipe:
+    return Recipe(steps, unseen=min(UNSEEN, max(steps, 2)))
 
 
 def _run(jobs: Sequence[_Job], workers: int) -> list[Trained]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +19,10 @@ from cube.infer.weights import network_of, save
 from cube.kernels.expectation import class_probabilities
 from cube.kernels.scores import NO_DATA, count, reliability
 
-__all__ = ["Stage", "Trained", "train_branch"]
+__all__ = ["Trained", "train_branch"]
 
-_APART, _LATER = 1_000_003, 2_000_003
-"""Added to the seed of what is not learnt from, and for every stage after the first."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a training, which goes on from the average of the part before.
-
-    Attributes
-    ----------
-    examples : callable
-        Examples of a seed, by number.
-    recipe : Recipe
-    """
-
-    examples: Callable[[int], Numbered]
-    recipe: Recipe
+_APART = 1_000_003
+"""Added to the seed of what is not learnt from."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,8 @@ class Trained:
 
 def train_branch(
     branch: Branch,
-    stages: Sequence[Stage],
+    examples: Callable[[int], Numbered],
+    recipe: Recipe,
     seed: int,
     weights: Path,
     told: Callable[[int, float], None] | None = None,
@@ -78,13 +63,14 @@ def train_branch(
     Parameters
     ----------
     branch : Branch
-    stages : sequence of Stage
-        At least one; calibrated and scored on examples of the last.
+    examples : callable
+        Examples of a seed, by number.
+    recipe : Recipe
     seed : int
     weights : Path
         File to write.
     told : callable, optional
-        See `cube.infer.training.fit`; steps are counted through all stages.
+        See `cube.infer.training.fit`.
     device : str
     workers : int
         Processes that make examples ahead; none of their own without.
@@ -92,26 +78,15 @@ def train_branch(
     if device == "cpu":
         torch.set_num_threads(1)  # the same order of sums on every machine
     torch.manual_seed(seed)
-    network, done = network_of(branch, load_normaliser(branch.normaliser)), 0
-    for number, stage in enumerate(stages):
-        own, recipe = seed + number * _LATER, stage.recipe
-        learnt = Batches(stage.examples(own), branch, recipe.batch, own, recipe.steps)
-        counted = None if told is None else partial(_counted, told, done)
-        network = fit(network, learnt.made_by(workers), recipe, device, counted)
-        done += recipe.steps
-    save({branch.name: network}, weights)
-    last = stages[-1]
-    unseen = Batches(
-        last.examples(seed + _APART), branch, last.recipe.batch, seed, last.recipe.unseen
-    )
-    mean, scale, classes = _predicted(network.fuse().to("cpu"), branch, unseen.made_by(workers))
+    network = network_of(branch, load_normaliser(branch.normaliser))
+    learnt = Batches(examples(seed), branch, recipe.batch, seed, recipe.steps)
+    trained = fit(network, learnt.made_by(workers), recipe, device, told)
+    save({branch.name: trained}, weights)
+    unseen = Batches(examples(seed + _APART), branch, recipe.batch, seed, recipe.unseen)
+    mean, scale, classes = _predicted(trained.fuse().to("cpu"), branch, unseen.made_by(workers))
     temperature = fit_temperature(mean, scale, classes)
     chance, _ = class_probabilities(mean, scale, temperature)
     return _scored(branch.model_copy(update={"temperature": temperature}), weights, chance, classes)
-
-
-def _counted(told: Callable[[int, float], None], done: int, step: int, loss: float) -> None:
-    told(done + step, loss)
 
 
 def _predicted(

@@ -6,7 +6,6 @@ import torch
 
 import cube
 from cube.catalog import load_model
-from pipelines.train import PARTS, _parts
 
 
 def test_two_trainings_of_one_seed_are_one_model(cube_command, tmp_path, built):
@@ -36,17 +35,3 @@ def test_what_cannot_be_trained_is_refused(cube_command, tmp_path):
     said = cube_command("train", "--out", tmp_path / "a", "--device", "meta").error
     assert "models run on cpu or cuda" in said
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_short_training_has_its_share_of_every_part():
-    """Those of the default model are whole thousands; of few steps the last parts have none."""
-    for branch, parts in PARTS.items():
-        assert _parts(branch, None) == parts
-        most = sum(part.steps for part in parts)
-        for steps in (1, 2, 3, 4, 7, 100, most, 2 * most):
-            found = _parts(branch, steps)
-            assert sum(part.steps for part in found) == steps
-            assert all(part.steps > 0 for part in found)
-            assert [part.world for part in found] == [part.world for part in parts[: len(found)]]
-    assert [part.steps for part in _parts("change", 8)] == [6, 2]
-    assert len(_parts("change", 3)) == 1
