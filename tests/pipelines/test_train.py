@@ -12,7 +12,7 @@ def test_two_trainings_of_one_seed_are_one_model(cube_command, tmp_path, built):
     sums = []
     for name in ("first", "second"):
         out = tmp_path / name / "tiny"
-        said = cube_command("train", "--out", out, "--steps", 1, "--seed", 3).fine().out
+        said = cube_command("train", "--out", out, "--steps", 2, "--seed", 3).fine().out
         assert "tiny@1" in said
         assert "cube train --on simulation --seed 3" in said
         sums.append(load_model(str(out)).card.sha256)

@@ -17,6 +17,12 @@ def drawn(worked: bool, seed: int = 0) -> Change:
     return draw_change(landscape(64, rng, 0.0, 0.0), rng.normal(0, 1, PARCELS), worked, rng)
 
 
+def of_fields(seed: int) -> np.ndarray:
+    """What is done to fields alone, decibels (polarisation, parcel)."""
+    parcels = drawn(True, seed).parcels
+    return parcels[:, Cover.CROP] - parcels[:, Cover.FOREST]
+
+
 def test_where_nothing_is_worked_it_is_the_common_change_alone():
     change = drawn(False)
     assert np.ptp(change.parcels, axis=(0, 1)).max() == 0
@@ -26,11 +32,7 @@ def test_where_nothing_is_worked_it_is_the_common_change_alone():
 
 def test_fields_change_and_woods_do_not():
     """What is done to fields comes on top of what all parcels share."""
-    worked = [
-        change.parcels[:, Cover.CROP] - change.parcels[:, Cover.FOREST]
-        for change in (drawn(True, seed) for seed in range(20))
-    ]
-    assert max(one.std() for one in worked) > 1
+    assert max(of_fields(seed).std() for seed in range(20)) > 1
     for seed in range(3):
         parcels = drawn(True, seed).parcels
         np.testing.assert_array_equal(parcels[:, Cover.FOREST], parcels[:, Cover.URBAN])
@@ -41,10 +43,8 @@ def test_polarisations_change_by_unlike_amounts():
     """Alike on some dates and against one another on others, so not told as stems in water."""
     found = []
     for seed in range(60):
-        crops = (
-            drawn(True, seed).parcels[:, Cover.CROP] - drawn(True, seed).parcels[:, Cover.FOREST]
-        )
-        moved = crops[:, abs(crops[0]) > 1]
+        fields = of_fields(seed)
+        moved = fields[:, abs(fields[0]) > 1]
         if moved.shape[1] > 50:
             found.append(np.corrcoef(moved)[0, 1])
     assert len(found) > 20
